@@ -1,0 +1,1 @@
+"""What the environment says. Nothing in here does anything."""

@@ -1,0 +1,258 @@
+"""Every setting: one line with its unit, bounds and default. Read once, checked at start.
+
+Only an entry point hands ``os.environ`` to ``Settings.from_env``. A wrong value stops the process with a sentence that
+says what to do, not the first task at night. The README's table and ``newsmill doctor`` are made from ``VARIABLES``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+
+
+class SettingsError(ValueError):
+    """A setting is missing, unknown, out of bounds or contradicts another; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """One environment variable, as the README and ``doctor`` show it."""
+
+    name: str
+    default: str
+    help: str
+    read: Callable[[str], Any]
+    secret: bool = False
+
+
+def _text(raw: str) -> str:
+    return raw.strip()
+
+
+def _flag(raw: str) -> bool:
+    lowered = raw.strip().lower()
+    if lowered in {"1", "true", "yes", "on"}:
+        return True
+    if lowered in {"0", "false", "no", "off", ""}:
+        return False
+    raise ValueError("say 1 or 0")
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def read(raw: str) -> int:
+        value = int(raw)
+        if not low <= value <= high:
+            raise ValueError(f"must lie between {low} and {high}")
+        return value
+
+    return read
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    def read(raw: str) -> float:
+        value = float(raw)
+        if not low <= value <= high:
+            raise ValueError(f"must lie between {low:g} and {high:g}")
+        return value
+
+    return read
+
+
+def _networks(raw: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    return tuple(ipaddress.ip_network(part.strip()) for part in raw.split(",") if part.strip())
+
+
+def _namespace(raw: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}|", raw):
+        raise ValueError("use lower-case letters, digits and hyphens, at most 31")
+    return raw
+
+
+def _choice(*allowed: str) -> Callable[[str], str]:
+    def read(raw: str) -> str:
+        if raw not in allowed:
+            raise ValueError("say one of " + ", ".join(allowed))
+        return raw
+
+    return read
+
+
+MIB = 1024 * 1024
+
+VARIABLES: tuple[Variable, ...] = (
+    Variable(name="NEWSMILL_HOME", default="./var", help="Folder for everything local: database, archive, embedded broker.", read=_text),
+    Variable(name="DATABASE_URL", default="", help="Ledger; postgres:// or sqlite:///. Default: SQLite below NEWSMILL_HOME.", read=_text, secret=True),
+    Variable(name="BROKER_URL", default="", help="Celery's broker; wins over CLOUDAMQP_URL and REDIS_URL. Default: the embedded Redis below NEWSMILL_HOME.", read=_text, secret=True),
+    Variable(name="CLOUDAMQP_URL", default="", help="RabbitMQ, as Heroku names it.", read=_text, secret=True),
+    Variable(name="REDIS_URL", default="", help="Redis, as Heroku names it.", read=_text, secret=True),
+    Variable(name="PUBLISH_URL", default="", help="Broker that receives the articles. Default: the broker.", read=_text, secret=True),
+    Variable(name="ARCHIVE_URL", default="", help="file:///folder or s3://bucket/prefix. Default: a folder below NEWSMILL_HOME.", read=_text),
+    Variable(name="NEWSMILL_S3_ENDPOINT", default="", help="Endpoint of an S3-compatible store; empty: AWS.", read=_text),
+    Variable(name="PORT", default="5555", help="Port of Flower.", read=_whole(1, 65535)),
+    Variable(name="SENTRY_DSN", default="", help="Where unexpected errors are reported; empty: nowhere.", read=_text, secret=True),
+    Variable(name="FLOWER_BASIC_AUTH", default="", help="user:password for Flower; without it Flower binds to loopback only.", read=_text, secret=True),
+    Variable(name="NEWSMILL_NAMESPACE", default="", help="Prefix of exchanges, queues and Redis keys, so that installations can share a broker.", read=_namespace),
+    Variable(name="NEWSMILL_FEEDS", default="", help="Path of the reviewed list of feeds. Default: config/feeds.toml of the installation.", read=_text),
+    Variable(name="NEWSMILL_USER_AGENT", default="newsmill/0.1 (+https://newsmill.example/about)", help="Who we say we are; name a page with a contact.", read=_text),
+    Variable(name="NEWSMILL_ALLOW_NETWORKS", default="", help="Networks (CIDR, comma-separated) that may be fetched although not public.", read=_networks),
+    Variable(name="NEWSMILL_ALLOW_PORTS", default="80,443,8080,8443", help="Ports that may be fetched (comma-separated); any port inside NEWSMILL_ALLOW_NETWORKS.", read=lambda raw: frozenset(int(part) for part in raw.split(",") if part.strip())),
+    Variable(name="NEWSMILL_FETCH_TIMEOUT_S", default="30", help="Total time of one request, seconds.", read=_number(0.1, 100)),
+    Variable(name="NEWSMILL_CONNECT_TIMEOUT_S", default="10", help="Time to connect, seconds.", read=_number(0.1, 60)),
+    Variable(name="NEWSMILL_PAGE_CAP_BYTES", default=str(10 * MIB), help="Largest page or feed, decoded, bytes.", read=_whole(1024, 100 * MIB)),
+    Variable(name="NEWSMILL_PICTURE_CAP_BYTES", default=str(20 * MIB), help="Largest picture, bytes.", read=_whole(1024, 100 * MIB)),
+    Variable(name="NEWSMILL_PICTURE_CAP_PIXELS", default="60000000", help="Largest picture, pixels.", read=_whole(10_000, 500_000_000)),
+    Variable(name="NEWSMILL_HOST_DELAY_S", default="1", help="Least time between two requests to a site, seconds.", read=_number(0, 3600)),
+    Variable(name="NEWSMILL_HOST_CONNECTIONS", default="2", help="Requests to a site at a time.", read=_whole(1, 100)),
+    Variable(name="NEWSMILL_OBEY_ROBOTS", default="1", help="Obey robots.txt.", read=_flag),
+    Variable(name="NEWSMILL_BATCH", default="16", help="Articles that may share a chain under backlog.", read=_whole(1, 256)),
+    Variable(name="NEWSMILL_MAX_IN_FLIGHT", default="256", help="Articles in queues and workers at a time.", read=_whole(1, 100_000)),
+    Variable(name="NEWSMILL_CONCURRENCY", default="2", help="Worker children; dispatch shares batches out among them.", read=_whole(1, 256)),
+    Variable(name="NEWSMILL_MAX_ATTEMPTS", default="5", help="Attempts per stage before quarantine.", read=_whole(1, 100)),
+    Variable(name="NEWSMILL_RETRY_BASE_S", default="30", help="First wait after a failure, seconds; doubles.", read=_number(0.01, 3600)),
+    Variable(name="NEWSMILL_RETRY_CAP_S", default="21600", help="Longest wait after a failure, seconds.", read=_number(0.01, 7 * 86400)),
+    Variable(name="NEWSMILL_LEASE_S", default="150", help="How long a stage may work before its articles are given to another, seconds.", read=_number(1, 3600)),
+    Variable(name="NEWSMILL_QUEUED_LEASE_S", default="600", help="How long a started chain may wait in the broker, seconds.", read=_number(1, 86400)),
+    Variable(name="NEWSMILL_POLL_FLOOR_S", default="300", help="Shortest adaptive polling interval, seconds.", read=_number(1, 86400)),
+    Variable(name="NEWSMILL_POLL_CEILING_S", default="86400", help="Longest adaptive polling interval, seconds.", read=_number(1, 30 * 86400)),
+    Variable(name="NEWSMILL_TICK_S", default="10", help="Beat's tick: the safety net behind dispatch, seconds.", read=_number(1, 60)),
+    Variable(name="NEWSMILL_MESSAGE_CAP_BYTES", default="65536", help="Largest message body, bytes; a longer text is referenced.", read=_whole(4096, 16 * MIB)),
+    Variable(name="NEWSMILL_HOLDING_CAP", default="100000", help="Unroutable messages that are held.", read=_whole(1, 10_000_000)),
+    Variable(name="NEWSMILL_MAX_ENTRIES", default="5000", help="Items taken from one feed document.", read=_whole(1, 100_000)),
+    Variable(name="NEWSMILL_LOG_LEVEL", default="info", help="debug, info, warning or error.", read=_choice("debug", "info", "warning", "error")),
+    Variable(name="NEWSMILL_LOG_FORMAT", default="logfmt", help="logfmt or json.", read=_choice("logfmt", "json")),
+)
+
+_BY_NAME = {variable.name: variable for variable in VARIABLES}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What every process of one installation agrees on. Secrets stay out of ``repr``."""
+
+    home: Path
+    database_url: str = field(repr=False)  # SQLAlchemy form: postgresql+psycopg://… or sqlite:///…
+    broker_url: str = field(repr=False)
+    broker_is_embedded: bool
+    publish_url: str = field(repr=False)
+    archive_url: str
+    s3_endpoint: str
+    port: int
+    sentry_dsn: str = field(repr=False)
+    flower_basic_auth: str = field(repr=False)
+    namespace: str
+    feeds_path: Path
+    user_agent: str
+    allow_networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+    allow_ports: frozenset[int]
+    fetch_timeout_s: float
+    connect_timeout_s: float
+    page_cap_bytes: int
+    picture_cap_bytes: int
+    picture_cap_pixels: int
+    host_delay_s: float
+    host_connections: int
+    obey_robots: bool
+    batch: int
+    max_in_flight: int
+    concurrency: int
+    max_attempts: int
+    retry_base_s: float
+    retry_cap_s: float
+    lease_s: float
+    queued_lease_s: float
+    poll_floor_s: float
+    poll_ceiling_s: float
+    tick_s: float
+    message_cap_bytes: int
+    holding_cap: int
+    max_entries: int
+    log_level: str
+    log_format: str
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Self:
+        """Read and check everything.
+
+        Raises: SettingsError: naming the variable, what is wrong and what to do.
+        """
+        _refuse_unknown(env)
+        values = {variable.name: _read(variable, env) for variable in VARIABLES}
+        home = Path(values["NEWSMILL_HOME"] or "./var").absolute()
+        broker_url = values["BROKER_URL"] or values["CLOUDAMQP_URL"] or values["REDIS_URL"]
+        embedded_url = f"redis+socket://{quote(str(embedded_socket(home)))}?virtual_host=0"
+        derived: dict[str, Any] = {
+            "home": home,
+            "database_url": _database_url(values["DATABASE_URL"], home),
+            "broker_url": broker_url or embedded_url,
+            "broker_is_embedded": not broker_url,
+            "publish_url": values["PUBLISH_URL"] or broker_url or embedded_url,
+            "archive_url": _archive_url(values["ARCHIVE_URL"], env, home),
+            "feeds_path": Path(values["NEWSMILL_FEEDS"]) if values["NEWSMILL_FEEDS"] else Path(__file__).with_name("feeds.toml"),
+        }
+        plain = {
+            f.name: values[name]
+            for f in fields(cls)
+            if (name := _variable_of(f.name)) in values and f.name not in derived
+        }
+        settings = cls(**plain, **derived)
+        settings._check_together()
+        return settings
+
+    def _check_together(self) -> None:
+        if self.poll_floor_s > self.poll_ceiling_s:
+            raise SettingsError("NEWSMILL_POLL_FLOOR_S is above NEWSMILL_POLL_CEILING_S: make it smaller.")
+        if self.fetch_timeout_s >= self.lease_s:
+            raise SettingsError("NEWSMILL_FETCH_TIMEOUT_S must be below NEWSMILL_LEASE_S, or a slow page loses its lease.")
+
+
+def _variable_of(field_name: str) -> str:
+    upper = field_name.upper()
+    return upper if upper in _BY_NAME else f"NEWSMILL_{upper}"
+
+
+def embedded_socket(home: Path) -> Path:
+    """Where the embedded broker listens. A Unix socket's path may hold 107 bytes only: long homes get one in /tmp."""
+    path = home / "broker" / "redis.sock"
+    if len(str(path).encode()) <= 100:  # noqa: PLR2004 - sun_path is 108 with its NUL; some room for suffixes
+        return path
+    import hashlib
+
+    return Path("/tmp") / f"newsmill-{hashlib.sha256(str(home).encode()).hexdigest()[:16]}.sock"  # noqa: S108 - the folder's length is the point; the socket itself is 0700
+
+
+def _refuse_unknown(env: Mapping[str, str]) -> None:
+    unknown = sorted(name for name in env if name.startswith("NEWSMILL_") and name not in _BY_NAME)
+    if unknown:
+        raise SettingsError(f"Unknown setting {', '.join(unknown)}: see the table in the README, or unset it.")
+
+
+def _read(variable: Variable, env: Mapping[str, str]) -> Any:
+    raw = env.get(variable.name, "").strip() or variable.default
+    try:
+        return variable.read(raw)
+    except ValueError as error:
+        shown = "the value" if variable.secret else repr(raw)
+        raise SettingsError(f"{variable.name}: {shown} will not do: {error}. {variable.help}") from error
+
+
+def _database_url(raw: str, home: Path) -> str:
+    if not raw:
+        return f"sqlite:///{home / 'newsmill.db'}"
+    scheme, _, rest = raw.partition("://")
+    if scheme in {"postgres", "postgresql", "postgresql+psycopg"}:
+        return f"postgresql+psycopg://{rest}"
+    if scheme == "sqlite":
+        return raw
+    raise SettingsError(f"DATABASE_URL: {scheme}:// is not supported; use postgres:// or sqlite:///.")
+
+
+def _archive_url(raw: str, env: Mapping[str, str], home: Path) -> str:
+    url = raw or (f"s3://{env['BUCKETEER_BUCKET_NAME']}" if env.get("BUCKETEER_BUCKET_NAME") else (home / "archive").as_uri())
+    if urlsplit(url).scheme not in {"file", "s3"}:
+        raise SettingsError("ARCHIVE_URL: use file:///folder or s3://bucket/prefix.")
+    return url
