@@ -1,0 +1,568 @@
+"""The article rows: found, claimed, begun, saved, let go, explained.
+
+Three rules keep late, doubled and dead workers harmless: a claim gives rows a token; beginning a stage needs the
+token, the expected state and that nobody is at it; saving needs the token, the state and the attempt it began with.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from worker.ledger.hosts import PaceOf
+from worker.ledger.session import insert_new
+from worker.ledger.tables import Row, aliases, articles, entries, feeds, hosts, publications, records, sightings, slots
+from worker.model import OPEN_STATES, TERMINAL_STATES, State
+
+TROUBLES_KEPT = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A row that dispatch may start now."""
+
+    id: int
+    state: State
+    host: str
+    alone: bool  # its last attempt vanished with its worker: it must not drag others along
+    label: str
+
+
+def insert_discovered(
+    connection: Connection, rows: Sequence[Mapping[str, Any]], bodies: Mapping[str, bytes]
+) -> list[Row]:
+    """Insert first revisions; articles that are known already do not come back.
+
+    Args:
+        rows: ``articles`` values; article_id, feed_id, host and so on.
+        bodies: article_id -> packed entry (``pack``).
+
+    Returns: (id, article_id) of the rows that are really new.
+    """
+    first = {"revision": 1, "state": State.DISCOVERED, "troubles": []}
+    inserted = insert_new(
+        connection, articles, [{**first, **row} for row in rows], returning=[articles.c.id, articles.c.article_id]
+    )
+    if inserted:
+        connection.execute(entries.insert(), [{"id": row.id, "body": bodies[row.article_id]} for row in inserted])
+    return inserted
+
+
+def in_flight(connection: Connection, *, now: datetime) -> int:
+    """Rows that sit in a queue or a worker."""
+    return connection.scalar(sa.select(sa.func.count()).where(articles.c.lease_until > now)) or 0
+
+
+def _free(now: datetime) -> sa.ColumnElement[bool]:
+    return sa.or_(articles.c.lease_until.is_(None), articles.c.lease_until <= now)
+
+
+def give_up_lost(connection: Connection, *, now: datetime, max_attempts: int) -> list[int]:
+    """Quarantine rows whose every attempt vanished with its worker: nobody was left to say so.
+
+    Looks only at expired leases; call under the dispatch lock.
+    """
+    statement = (
+        articles.update()
+        .where(articles.c.lease_until <= now, articles.c.begun, articles.c.attempts >= max_attempts)
+        .values(
+            state=State.QUARANTINED,
+            reason="worker-lost",
+            detail=f"the worker vanished in each of {max_attempts} attempts",
+            ended_at=now,
+            lease_token=None,
+            lease_until=None,
+            begun=False,
+        )
+        .returning(articles.c.id)
+    )
+    return list(connection.scalars(statement))
+
+
+_READY_COLUMNS = (
+    articles.c.id,
+    articles.c.state,
+    articles.c.host,
+    articles.c.begun,
+    articles.c.url,
+    feeds.c.slug,
+)
+
+
+def _as_ready(row: Row) -> Ready:
+    return Ready(
+        id=row.id, state=State(row.state), host=row.host, alone=row.begun, label=f"{row.slug} {_without_query(row.url)}"
+    )
+
+
+def _without_query(url: str | None) -> str:
+    return (url or "(feed text)").split("?", 1)[0].split("#", 1)[0]
+
+
+def ready_past_download(connection: Connection, *, now: datetime, limit: int) -> list[Ready]:
+    """Rows whose next stage needs no site: the oldest first, most urgent feeds before."""
+    if limit <= 0:
+        return []
+    states = [state for state in OPEN_STATES if state is not State.DISCOVERED]
+    statement = (
+        sa.select(*_READY_COLUMNS)
+        .join(feeds, feeds.c.id == articles.c.feed_id)
+        .where(articles.c.state.in_(states), articles.c.ready_at <= now, _free(now))
+        .order_by(articles.c.priority.desc(), articles.c.ready_at)
+        .limit(limit)
+    )
+    return [_as_ready(row) for row in connection.execute(statement)]
+
+
+def ready_by_host(connection: Connection, *, now: datetime, limit: int, pace_of: PaceOf) -> list[Ready]:
+    """One article to download for each site that may be asked now: its most urgent, then its oldest.
+
+    Hosts first, since article-first claims let a site with the oldest 2,000 rows starve all others. The sites' next
+    start is moved here, so the caller's claim must be in the same transaction.
+    """
+    if limit <= 0:
+        return []
+    first = (
+        sa.select(articles.c.id)
+        .where(
+            articles.c.host == hosts.c.host,
+            articles.c.state == State.DISCOVERED,
+            articles.c.ready_at <= now,
+            _free(now),
+        )
+        .order_by(articles.c.priority.desc(), articles.c.ready_at)
+        .limit(1)
+        .correlate(hosts)
+        .scalar_subquery()
+    )
+    held = (
+        sa.select(sa.func.count())
+        .where(slots.c.host == hosts.c.host, slots.c.expires_at > now)
+        .correlate(hosts)
+        .scalar_subquery()
+    )
+    waiting = sa.exists().where(articles.c.host == hosts.c.host, articles.c.state == State.DISCOVERED)
+    open_hosts = (
+        sa.select(hosts, first.label("first_id"), held.label("held"))
+        .where(
+            waiting,
+            hosts.c.next_start_at <= now,
+            sa.or_(hosts.c.blocked_until.is_(None), hosts.c.blocked_until <= now),
+        )
+        .subquery()
+    )
+    picks = [
+        (row, pace)
+        for row in connection.execute(
+            sa.select(open_hosts).where(open_hosts.c.first_id.is_not(None)).order_by(open_hosts.c.next_start_at)
+        )
+        if row.held < (pace := pace_of(row)).connections
+    ][:limit]
+    if not picks:
+        return []
+    reserved = [
+        {"at_host": row.host, "at": now + timedelta(seconds=pace.delay_s)} for row, pace in picks if pace.delay_s > 0
+    ]
+    if reserved:
+        connection.execute(
+            hosts.update().where(hosts.c.host == sa.bindparam("at_host")).values(next_start_at=sa.bindparam("at")),
+            reserved,
+        )
+    chosen = (
+        sa.select(*_READY_COLUMNS)
+        .join(feeds, feeds.c.id == articles.c.feed_id)
+        .where(articles.c.id.in_([row.first_id for row, _ in picks]))
+        .order_by(articles.c.priority.desc(), articles.c.ready_at)
+    )
+    return [_as_ready(row) for row in connection.execute(chosen)]
+
+
+def lease(
+    connection: Connection, ready: Sequence[Ready], *, token: str, now: datetime, until: datetime, slot_until: datetime
+) -> list[int]:
+    """Put rows under a token; rows that somebody else took meanwhile do not come back. Downloads get a slot each."""
+    state = ready[0].state
+    statement = (
+        articles.update()
+        .where(articles.c.id.in_([row.id for row in ready]), articles.c.state == state, _free(now))
+        .values(lease_token=token, lease_until=until, begun=False)
+        .returning(articles.c.id)
+    )
+    taken = set(connection.scalars(statement))
+    chosen = [row for row in ready if row.id in taken]
+    if state is State.DISCOVERED and chosen:
+        connection.execute(
+            slots.insert(),
+            [{"holder": holder(token, row.id), "host": row.host, "expires_at": slot_until} for row in chosen],
+        )
+    return [row.id for row in chosen]
+
+
+def holder(token: str, article_pk: int) -> str:
+    """Who holds a slot: the lease and the article, so that a lost lease's slot is nobody else's."""
+    return f"{token}:{article_pk}"
+
+
+def next_ready_at(connection: Connection, *, now: datetime, horizon: datetime) -> datetime | None:
+    """The next moment before ``horizon`` at which a waiting row may start, if any."""
+    later = connection.scalar(
+        sa.select(sa.func.min(articles.c.ready_at)).where(
+            articles.c.state.in_(OPEN_STATES), articles.c.ready_at > now, articles.c.ready_at <= horizon
+        )
+    )
+    paced = connection.scalar(
+        sa.select(sa.func.min(hosts.c.next_start_at)).where(
+            hosts.c.next_start_at > now,
+            hosts.c.next_start_at <= horizon,
+            sa.or_(hosts.c.blocked_until.is_(None), hosts.c.blocked_until <= horizon),
+            sa.exists().where(
+                articles.c.host == hosts.c.host,
+                articles.c.state == State.DISCOVERED,
+                articles.c.ready_at <= horizon,
+                _free(now),
+            ),
+        )
+    )
+    return min((moment for moment in (later, paced) if moment is not None), default=None)
+
+
+# ---------------------------------------------------------------- a stage's work
+
+
+def begin(
+    connection: Connection, ids: Sequence[int], *, token: str, state: State, now: datetime, until: datetime
+) -> list[Row]:
+    """Start a stage on the rows that are still ours: counts the attempt, takes the working lease.
+
+    A message delivered again, late, or after its rows were given to another chain finds nothing here.
+    """
+    statement = (
+        articles.update()
+        .where(
+            articles.c.id.in_(ids),
+            articles.c.lease_token == token,
+            articles.c.state == state,
+            sa.or_(sa.not_(articles.c.begun), articles.c.lease_until <= now),
+        )
+        .values(attempts=articles.c.attempts + 1, begun=True, lease_until=until)
+        .returning(articles)
+    )
+    order = {article_pk: place for place, article_pk in enumerate(ids)}
+    return sorted(connection.execute(statement), key=lambda row: order[row.id])
+
+
+def _ours(row: Row) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        articles.c.id == row.id,
+        articles.c.lease_token == row.lease_token,
+        articles.c.state == row.state,
+        articles.c.attempts == row.attempts,
+        articles.c.begun,
+    )
+
+
+def advance(
+    connection: Connection, row: Row, *, state: State, until: datetime, now: datetime, values: Mapping[str, Any]
+) -> bool:
+    """Save a stage's result and the new state together; the chain keeps the lease.
+
+    Returns: False: the row is somebody else's by now; nothing was saved and nothing must be done for it.
+    """
+    done = connection.execute(
+        articles.update()
+        .where(_ours(row))
+        .values(state=state, attempts=0, begun=False, ready_at=now, lease_until=until, **values)
+    )
+    return done.rowcount == 1
+
+
+def end(
+    connection: Connection,
+    row: Row,
+    *,
+    state: State,
+    now: datetime,
+    reason: str | None = None,
+    detail: str | None = None,
+    values: Mapping[str, Any] | None = None,
+) -> bool:
+    """Bring a row to its terminal state. Returns: False: it is somebody else's by now."""
+    done = connection.execute(
+        articles.update()
+        .where(_ours(row))
+        .values(
+            state=state,
+            reason=reason,
+            detail=detail,
+            ended_at=now,
+            lease_token=None,
+            lease_until=None,
+            begun=False,
+            **(values or {}),
+        )
+    )
+    return done.rowcount == 1
+
+
+def let_go(
+    connection: Connection,
+    row: Row,
+    *,
+    ready_at: datetime,
+    counted: bool,
+    trouble: Mapping[str, Any] | None = None,
+    values: Mapping[str, Any] | None = None,
+) -> bool:
+    """Give a row back to dispatch, to be ready at a moment; ``counted``: this attempt was the article's own.
+
+    Returns: False: it is somebody else's by now.
+    """
+    changes: dict[str, Any] = {
+        "lease_token": None,
+        "lease_until": None,
+        "begun": False,
+        "ready_at": ready_at,
+        **(values or {}),
+    }
+    if not counted:
+        changes["attempts"] = row.attempts - 1
+    if trouble is not None:
+        changes["troubles"] = [*row.troubles, dict(trouble)][-TROUBLES_KEPT:]
+    return connection.execute(articles.update().where(_ours(row)).values(**changes)).rowcount == 1
+
+
+# ---------------------------------------------------------------- what goes with a row
+
+
+def pack(value: Any) -> bytes:
+    """JSON, compressed: for bodies that only their own row's stage reads."""
+    return zlib.compress(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"), 1)
+
+
+def unpack(body: bytes) -> Any:
+    return json.loads(zlib.decompress(body))
+
+
+def entry_bodies(connection: Connection, ids: Sequence[int]) -> dict[int, Any]:
+    """What the feed said, by row id."""
+    chosen = sa.select(entries.c.id, entries.c.body).where(entries.c.id.in_(ids))
+    return {row.id: unpack(row.body) for row in connection.execute(chosen)}
+
+
+def record_bodies(connection: Connection, ids: Sequence[int]) -> dict[int, Any]:
+    """What extraction read, by row id."""
+    chosen = sa.select(records.c.id, records.c.body).where(records.c.id.in_(ids))
+    return {row.id: unpack(row.body) for row in connection.execute(chosen)}
+
+
+def save_record(connection: Connection, article_pk: int, body: bytes) -> None:
+    connection.execute(records.delete().where(records.c.id == article_pk))
+    connection.execute(records.insert().values(id=article_pk, body=body))
+
+
+def sightings_of(connection: Connection, article_ids: Sequence[str]) -> dict[str, list[Row]]:
+    """In which feeds each article was seen, oldest sighting first."""
+    found: dict[str, list[Row]] = {article_id: [] for article_id in article_ids}
+    statement = (
+        sa.select(sightings, feeds.c.slug)
+        .join(feeds, feeds.c.id == sightings.c.feed_id)
+        .where(sightings.c.article_id.in_(article_ids))
+        .order_by(sightings.c.seen_at, sightings.c.feed_id)
+    )
+    for row in connection.execute(statement):
+        found[row.article_id].append(row)
+    return found
+
+
+def claim_alias(connection: Connection, alias_id: str, article_id: str) -> str:
+    """Say that an article is also known under another identity. Returns: whose identity that is now."""
+    owner = connection.scalar(sa.select(articles.c.article_id).where(articles.c.article_id == alias_id).limit(1))
+    if owner is not None:
+        return str(owner)
+    insert_new(connection, aliases, [{"alias_id": alias_id, "article_id": article_id}], returning=[aliases.c.alias_id])
+    return str(connection.scalar(sa.select(aliases.c.article_id).where(aliases.c.alias_id == alias_id)))
+
+
+def known_under(connection: Connection, article_ids: Sequence[str]) -> dict[str, str]:
+    """Identity -> the article that is known under it by another name."""
+    chosen = sa.select(aliases).where(aliases.c.alias_id.in_(article_ids))
+    return {row.alias_id: row.article_id for row in connection.execute(chosen)}
+
+
+def fingerprints(connection: Connection, article_id: str) -> Row | None:
+    """Title and text digest of an article's newest revision."""
+    return connection.execute(
+        sa.select(articles.c.title, articles.c.text_sha256)
+        .where(articles.c.article_id == article_id)
+        .order_by(articles.c.revision.desc())
+        .limit(1)
+    ).one_or_none()
+
+
+# ---------------------------------------------------------------- people's questions
+
+
+def select_rows(
+    connection: Connection,
+    *,
+    states: Sequence[str] = (),
+    feed: str | None = None,
+    reason: str | None = None,
+    since: datetime | None = None,
+    limit: int = 50,
+) -> list[Row]:
+    """Rows by state, feed slug, reason and time of discovery; newest first, each with its feed's slug."""
+    statement = (
+        sa.select(articles, feeds.c.slug)
+        .join(feeds, feeds.c.id == articles.c.feed_id)
+        .order_by(articles.c.discovered_at.desc(), articles.c.id.desc())
+        .limit(limit)
+    )
+    if states:
+        statement = statement.where(articles.c.state.in_(states))
+    if feed is not None:
+        statement = statement.where(feeds.c.slug == feed)
+    if reason is not None:
+        statement = statement.where(articles.c.reason == reason)
+    if since is not None:
+        statement = statement.where(articles.c.discovered_at >= since)
+    return list(connection.execute(statement))
+
+
+def by_article_id(connection: Connection, article_id: str) -> list[Row]:
+    """All revisions of an article, newest first, each with its feed's slug. A prefix of at least 6 digits will do."""
+    match = articles.c.article_id == article_id
+    if len(article_id) < 32:  # noqa: PLR2004 - a full id has 32 digits
+        match = sa.and_(articles.c.article_id >= article_id, articles.c.article_id < article_id + "g")
+    statement = (
+        sa.select(articles, feeds.c.slug)
+        .join(feeds, feeds.c.id == articles.c.feed_id)
+        .where(match)
+        .order_by(articles.c.article_id, articles.c.revision.desc())
+    )
+    return list(connection.execute(statement))
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """Rows by state."""
+    grouped = sa.select(articles.c.state, sa.func.count().label("count")).group_by(articles.c.state)
+    found = {row.state: row[1] for row in connection.execute(grouped)}
+    return {state.value: found.get(state.value, 0) for state in (*OPEN_STATES, *TERMINAL_STATES)}
+
+
+def retry(connection: Connection, ids: Sequence[int], *, now: datetime) -> list[int]:
+    """Send set-aside rows down the line again, from the latest stage whose input is still held.
+
+    A page once fetched is not fetched again: rows with a kept exchange go on at extraction.
+    Returns: the ids that were really set aside (rejected or quarantined) and are ready now.
+    """
+    resumed = sa.case(
+        (articles.c.archived_at.is_not(None), State.ARCHIVED.value),
+        (sa.and_(articles.c.spooled, articles.c.exchange.is_not(None)), State.DOWNLOADED.value),
+        else_=State.DISCOVERED.value,
+    )
+    statement = (
+        articles.update()
+        .where(articles.c.id.in_(ids), articles.c.state.in_([State.REJECTED, State.QUARANTINED]))
+        .values(state=resumed, reason=None, detail=None, ended_at=None, ready_at=now, attempts=0, fetch_url=None)
+        .returning(articles.c.id)
+    )
+    return list(connection.scalars(statement))
+
+
+def drop(connection: Connection, ids: Sequence[int]) -> list[int]:
+    """Close quarantined rows for good: they end as rejected, reason ``dropped``, and stay in the books."""
+    statement = (
+        articles.update()
+        .where(articles.c.id.in_(ids), articles.c.state == State.QUARANTINED)
+        .values(state=State.REJECTED, reason="dropped")
+        .returning(articles.c.id)
+    )
+    return list(connection.scalars(statement))
+
+
+def audit(connection: Connection) -> dict[str, int]:
+    """The balance of the books; every figure but ``discovered`` and the states is a number of faults.
+
+    ``missing`` sums what the states do not account for: 0 when every discovered item is in exactly one state.
+    """
+    by_state = counts(connection)
+    discovered = connection.scalar(sa.select(sa.func.count()).select_from(articles)) or 0
+    published = articles.c.state == State.PUBLISHED
+    confirmed = sa.exists().where(publications.c.id == articles.c.id, publications.c.confirmed_at.is_not(None))
+    unsent = connection.scalar(sa.select(sa.func.count()).where(published, ~confirmed)) or 0
+    unended = connection.scalar(
+        sa.select(sa.func.count()).where(articles.c.state.in_(TERMINAL_STATES), articles.c.ended_at.is_(None))
+    )
+    unreasoned = connection.scalar(
+        sa.select(sa.func.count()).where(
+            articles.c.state.in_([State.DUPLICATE, State.REJECTED, State.QUARANTINED]), articles.c.reason.is_(None)
+        )
+    )
+    orphans = connection.scalar(
+        sa.select(sa.func.count())
+        .select_from(sightings)
+        .where(
+            ~sightings.c.skipped,
+            ~sa.exists().where(articles.c.article_id == sightings.c.article_id),
+            ~sa.exists().where(aliases.c.alias_id == sightings.c.article_id),
+        )
+    )
+    gaps = connection.scalar(
+        sa.select(
+            sa.func.coalesce(sa.func.sum(feeds.c.sequence), 0)
+            - sa.select(sa.func.count()).select_from(publications).scalar_subquery()
+        )
+    )
+    return {
+        "discovered": discovered,
+        **by_state,
+        "missing": discovered - sum(by_state.values()),
+        "published_without_confirm": unsent,
+        "ended_without_time": unended or 0,
+        "ended_without_reason": unreasoned or 0,
+        "sightings_without_article": orphans or 0,
+        "sequence_gaps": gaps or 0,
+    }
+
+
+def sweepable(connection: Connection, *, ended_before: datetime, set_aside_before: datetime, limit: int) -> list[Row]:
+    """Ended rows whose working bodies may go; set-aside ones are kept longer, for a retry without a fetch."""
+    statement = (
+        sa.select(articles.c.id, articles.c.exchange, articles.c.picture)
+        .where(
+            articles.c.spooled,
+            sa.or_(
+                sa.and_(articles.c.state.in_([State.PUBLISHED, State.DUPLICATE]), articles.c.ended_at <= ended_before),
+                articles.c.ended_at <= set_aside_before,
+            ),
+        )
+        .order_by(articles.c.ended_at)
+        .limit(limit)
+    )
+    return list(connection.execute(statement))
+
+
+def swept(connection: Connection, ids: Sequence[int]) -> None:
+    """Forget the working bodies of ended rows."""
+    connection.execute(articles.update().where(articles.c.id.in_(ids)).values(spooled=False))
+    connection.execute(entries.delete().where(entries.c.id.in_(ids)))
+    connection.execute(records.delete().where(records.c.id.in_(ids)))
+
+
+def lags_s(connection: Connection, *, since: datetime, limit: int = 2000) -> list[float]:
+    """Seconds from discovery to publication of the articles published since a moment, newest first."""
+    statement = (
+        sa.select(articles.c.discovered_at, articles.c.ended_at)
+        .where(articles.c.state == State.PUBLISHED, articles.c.ended_at >= since)
+        .order_by(articles.c.ended_at.desc())
+        .limit(limit)
+    )
+    return [(row.ended_at - row.discovered_at).total_seconds() for row in connection.execute(statement)]

@@ -1,0 +1,123 @@
+"""The host gate's rows: who may start a request to which site, and what robots.txt said.
+
+How long a site must be left alone is decided elsewhere (``pace``: a pure function of the site's row); here its answer
+is kept so that every process of an installation obeys it. A slot is a row with an expiry: a killed worker's slot comes
+back by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from worker.ledger.session import insert_new, upsert
+from worker.ledger.tables import Row, hosts, robots, slots
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """What a site may be asked for at the moment."""
+
+    delay_s: float  # between two starts
+    connections: int
+
+
+PaceOf = Callable[[Row], Pace]
+
+
+def ensure(connection: Connection, names: Sequence[str], *, now: datetime) -> None:
+    """Make sure that every site has its row."""
+    fresh = {"next_start_at": now, "start_after": now}
+    insert_new(connection, hosts, [{"host": name, **fresh} for name in sorted(set(names))], returning=[hosts.c.host])
+
+
+def load(connection: Connection, names: Sequence[str]) -> dict[str, Row]:
+    """The rows of these sites, locked until the transaction ends (always in the same order: no deadlock)."""
+    chosen = sa.select(hosts).where(hosts.c.host.in_(sorted(set(names)))).order_by(hosts.c.host)
+    return {row.host: row for row in connection.execute(chosen.with_for_update())}
+
+
+def take(
+    connection: Connection, host: str, *, holder: str, now: datetime, expires_at: datetime, pace_of: PaceOf
+) -> datetime | None:
+    """Ask for one request to a site, now.
+
+    Returns: None: granted, a slot is held until ``give_back`` or its expiry. Else the earliest moment to ask again.
+    """
+    ensure(connection, [host], now=now)
+    row = load(connection, [host])[host]
+    pace = pace_of(row)
+    held = connection.scalar(
+        sa.select(sa.func.count()).where(slots.c.host == host, slots.c.expires_at > now, slots.c.holder != holder)
+    )
+    free_at: datetime = max(row.start_after, row.blocked_until or now)
+    if free_at > now:
+        return free_at
+    if (held or 0) >= pace.connections:
+        return now + timedelta(seconds=max(pace.delay_s, 0.25))
+    connection.execute(slots.delete().where(slots.c.holder == holder, slots.c.host == host))
+    connection.execute(slots.insert().values(holder=holder, host=host, expires_at=expires_at))
+    _started(connection, row, now, pace)
+    return None
+
+
+def start(
+    connection: Connection, names: Sequence[str], *, now: datetime, pace_of: PaceOf
+) -> tuple[dict[str, Row], dict[str, datetime]]:
+    """Really start the requests that dispatch reserved: a chain may have waited in the queue since.
+
+    Returns: the sites' rows; and for each site that must not be asked yet, the moment when it may.
+    """
+    rows = load(connection, names)
+    wait: dict[str, datetime] = {}
+    for host, row in rows.items():
+        free_at = max(row.start_after, row.blocked_until or now)
+        if free_at > now:
+            wait[host] = free_at
+        else:
+            _started(connection, row, now, pace_of(row))
+    return rows, wait
+
+
+def _started(connection: Connection, row: Row, now: datetime, pace: Pace) -> None:
+    if pace.delay_s <= 0:
+        return
+    again_at = now + timedelta(seconds=pace.delay_s)
+    connection.execute(
+        hosts.update()
+        .where(hosts.c.host == row.host)
+        .values(start_after=again_at, next_start_at=max(row.next_start_at, again_at))
+    )
+
+
+def give_back(connection: Connection, host: str, *, holder: str) -> None:
+    connection.execute(slots.delete().where(slots.c.holder == holder, slots.c.host == host))
+
+
+def save_state(connection: Connection, host: str, state: Mapping[str, Any], *, hold_until: datetime | None) -> None:
+    """Keep what a response taught about a site; ``hold_until`` moves its next start, never back."""
+    values: dict[str, Any] = dict(state)
+    if hold_until is not None:
+        values |= {
+            name: sa.case((hosts.c[name] < hold_until, hold_until), else_=hosts.c[name])
+            for name in ("start_after", "next_start_at")
+        }
+    connection.execute(hosts.update().where(hosts.c.host == host).values(**values))
+
+
+def sweep_slots(connection: Connection, *, now: datetime) -> int:
+    """Remove the slots of holders that vanished."""
+    return connection.execute(slots.delete().where(slots.c.expires_at <= now)).rowcount
+
+
+def robots_of(connection: Connection, authority: str) -> Row | None:
+    return connection.execute(sa.select(robots).where(robots.c.authority == authority)).one_or_none()
+
+
+def save_robots(connection: Connection, authority: str, values: Mapping[str, Any]) -> None:
+    upsert(connection, robots, {"authority": authority, **values}, key="authority")

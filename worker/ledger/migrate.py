@@ -1,0 +1,66 @@
+"""The schema to its head, and how far it is from there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from worker.errors import UnavailableError
+from worker.ledger.session import Ledger
+
+MIGRATION_LOCK = 0x6E657774
+
+
+def migrate(ledger: Ledger) -> tuple[str | None, str]:
+    """Bring the schema to its head; safe to run twice and from two processes at once.
+
+    Returns: the revisions before and after.
+    Raises: UnavailableError: the database does not answer.
+    """
+    if ledger.dialect == "sqlite":
+        _prepare_file(ledger)
+    with ledger.transaction() as connection:
+        if ledger.dialect == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+        before = MigrationContext.configure(connection).get_current_revision()
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        return before, head()
+
+
+def _prepare_file(ledger: Ledger) -> None:
+    """Write-ahead logging is a property of the file: children that race to set it find the database locked."""
+    path = ledger.engine.url.database
+    if path and path != ":memory:":
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        raw = ledger.engine.raw_connection()
+        try:
+            raw.cursor().execute("PRAGMA journal_mode=WAL")
+        finally:
+            raw.close()
+    except sa.exc.OperationalError as error:
+        raise UnavailableError(f"database file {path}: {error.orig}") from error
+
+
+def current(ledger: Ledger) -> str | None:
+    """The schema's revision; None: there is no schema yet."""
+    with ledger.reading() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def head() -> str:
+    """The newest revision that this code knows."""
+    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    return config

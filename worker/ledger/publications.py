@@ -1,0 +1,79 @@
+"""The outbox: each message is frozen here before it is sent, and stays for replay."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from worker.ledger.session import upsert
+from worker.ledger.tables import Row, articles, beats, feeds, publications
+
+
+def existing(connection: Connection, ids: Sequence[int]) -> dict[int, Row]:
+    """Messages that an earlier attempt froze, by row id."""
+    return {row.id: row for row in connection.execute(sa.select(publications).where(publications.c.id.in_(ids)))}
+
+
+def take_sequences(connection: Connection, wanted: Mapping[int, int]) -> dict[int, int]:
+    """Reserve numbers in the feeds' dense sequences; they are lost with the transaction, so no gap can stay.
+
+    Args:
+        wanted: feed id -> how many.
+
+    Returns: feed id -> the first number of its run.
+    """
+    first: dict[int, int] = {}
+    for feed_id in sorted(wanted):  # always in the same order: no deadlock
+        last = connection.execute(
+            feeds.update()
+            .where(feeds.c.id == feed_id)
+            .values(sequence=feeds.c.sequence + wanted[feed_id])
+            .returning(feeds.c.sequence)
+        ).scalar_one()
+        first[feed_id] = last - wanted[feed_id] + 1
+    return first
+
+
+def freeze(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Put messages into the outbox. Raises: sqlalchemy IntegrityError: an article's message is there already."""
+    if rows:
+        connection.execute(publications.insert(), rows)
+
+
+def confirm(connection: Connection, ids: Sequence[int], *, held: Sequence[int], now: datetime) -> None:
+    """Mark messages as confirmed by the broker; ``held``: those that no consumer had asked for."""
+    connection.execute(
+        publications.update()
+        .where(publications.c.id.in_(ids))
+        .values(confirmed_at=now, held=publications.c.id.in_(held))
+    )
+
+
+def confirmed_since(connection: Connection, *, after: datetime, limit: int) -> list[Row]:
+    """Messages confirmed after a moment, oldest first, with what a terminal shows of their articles."""
+    statement = (
+        sa.select(publications, articles.c.article_id, articles.c.discovered_at, articles.c.ended_at, articles.c.title)
+        .join(articles, articles.c.id == publications.c.id)
+        .where(publications.c.confirmed_at > after)
+        .order_by(publications.c.confirmed_at, publications.c.id)
+        .limit(limit)
+    )
+    return list(connection.execute(statement))
+
+
+def of_article(connection: Connection, article_pk: int) -> Row | None:
+    return connection.execute(sa.select(publications).where(publications.c.id == article_pk)).one_or_none()
+
+
+def tick(connection: Connection, name: str, *, now: datetime) -> None:
+    """Note that a clock of ours ran."""
+    upsert(connection, beats, {"name": name, "at": now}, key="name")
+
+
+def ticks(connection: Connection) -> dict[str, datetime]:
+    """When each clock of ours last ran."""
+    return {row.name: row.at for row in connection.execute(sa.select(beats))}

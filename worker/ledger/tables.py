@@ -1,0 +1,267 @@
+"""The tables. Moments are ``timestamptz`` on PostgreSQL and integer microseconds on SQLite, aware UTC in Python."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeEngine
+
+Row = sa.Row[*tuple[Any, ...]]  # a row as selected: its columns by name
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+class Moment(sa.types.TypeDecorator[datetime]):
+    """An aware UTC moment; integers on SQLite, so that comparing and sorting stay exact and cheap."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(sa.DateTime(timezone=True))
+        return dialect.type_descriptor(sa.BigInteger())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None or dialect.name == "postgresql":
+            return value
+        return (value - EPOCH) // MICROSECOND
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if dialect.name == "postgresql":
+            moment: datetime = value
+            return moment.astimezone(UTC)
+        since: int = value
+        return EPOCH + MICROSECOND * since
+
+
+# SQLite numbers rows by itself only for INTEGER PRIMARY KEY; PostgreSQL gets the 64 bits that ten years of news need.
+Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+feeds = sa.Table(
+    "feeds",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    # what the operator said
+    sa.Column("slug", sa.String(63), nullable=False, unique=True),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("title", sa.Text),
+    sa.Column("language", sa.String(35)),
+    sa.Column("interval_s", sa.Float),
+    sa.Column("fulltext", sa.String(8), nullable=False, server_default="auto"),
+    sa.Column("document_body", sa.String(8), nullable=False, server_default="clean"),
+    sa.Column("image_proxy", sa.Text),
+    sa.Column("headers", sa.JSON, nullable=False),
+    sa.Column("first_poll", sa.JSON, nullable=False),
+    sa.Column("offsite", sa.String(8), nullable=False, server_default="follow"),
+    sa.Column("priority", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("enabled", sa.Boolean, nullable=False, server_default=sa.true()),
+    sa.Column("origin", sa.String(8), nullable=False),  # file: feeds.toml; cli: added at run time
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("removed_at", Moment),
+    # what polling learnt
+    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("due_at", Moment, nullable=False),
+    sa.Column("asked_at", Moment),  # a person asked for a poll
+    sa.Column("unconditional", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("lease_token", sa.String(36)),
+    sa.Column("lease_until", Moment),
+    sa.Column("etag", sa.Text),
+    sa.Column("last_modified", sa.Text),
+    sa.Column("body_sha256", sa.String(64)),
+    sa.Column("polled_at", Moment),
+    sa.Column("unconditional_at", Moment),  # last time without validators
+    sa.Column("ok_at", Moment),
+    sa.Column("new_at", Moment),
+    sa.Column("outcome", sa.String(32)),
+    sa.Column("status", sa.Integer),
+    sa.Column("error", sa.Text),
+    sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("gone_at", Moment),
+    sa.Column("rhythm", sa.JSON, nullable=False),  # seconds since the epoch of the last new items, oldest first
+    sa.Column("wishes", sa.JSON, nullable=False),  # ttl_s, update_period_s, skip_hours, skip_days
+    sa.Column("sequence", sa.BigInteger, nullable=False, server_default="0"),
+)
+sa.Index("ix_feeds_host_due_at", feeds.c.host, feeds.c.due_at)
+sa.Index("ix_feeds_due_at", feeds.c.due_at)
+
+polls = sa.Table(
+    "polls",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("feed_id", Id, sa.ForeignKey("feeds.id"), nullable=False),
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("outcome", sa.String(32), nullable=False),
+    sa.Column("status", sa.Integer),
+    sa.Column("entries", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("new", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("detail", sa.Text),
+    sa.Column("document", sa.Text),  # archive key of a changed feed document
+)
+sa.Index("ix_polls_feed_id_at", polls.c.feed_id, polls.c.at)
+sa.Index("ix_polls_at", polls.c.at)
+
+sightings = sa.Table(
+    "sightings",
+    metadata,
+    sa.Column("feed_id", Id, sa.ForeignKey("feeds.id"), primary_key=True),
+    sa.Column("entry_key", sa.String(32), primary_key=True),
+    sa.Column("guid_key", sa.String(32)),
+    sa.Column("article_id", sa.String(32), nullable=False),
+    sa.Column("url", sa.Text),
+    sa.Column("title", sa.Text),
+    sa.Column("feed_date", Moment),
+    sa.Column("seen_at", Moment, nullable=False),
+    sa.Column("fingerprint", sa.String(32), nullable=False),
+    sa.Column("skipped", sa.Boolean, nullable=False, server_default=sa.false()),  # known, but first_poll left it out
+)
+sa.Index("ix_sightings_feed_id_guid_key", sightings.c.feed_id, sightings.c.guid_key)
+sa.Index("ix_sightings_article_id", sightings.c.article_id)
+
+articles = sa.Table(
+    "articles",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("article_id", sa.String(32), nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("feed_id", Id, sa.ForeignKey("feeds.id"), nullable=False),
+    sa.Column("url", sa.Text),  # as the feed gave it; None: the feed's text is all there is
+    sa.Column("fetch_url", sa.Text),  # where a redirect to another site goes on
+    sa.Column("guid", sa.Text),
+    sa.Column("title", sa.Text),
+    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("feed_date", Moment),
+    # where it stands
+    sa.Column("state", sa.String(12), nullable=False),
+    sa.Column("reason", sa.String(64)),
+    sa.Column("detail", sa.Text),
+    sa.Column("ready_at", Moment, nullable=False),
+    sa.Column("lease_token", sa.String(36)),
+    sa.Column("lease_until", Moment),
+    sa.Column("begun", sa.Boolean, nullable=False, server_default=sa.false()),  # a stage is at work under this lease
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),  # in this state
+    sa.Column("troubles", sa.JSON, nullable=False),  # the last failures: [{at, stage, reason, detail}]
+    # what each stage found
+    sa.Column("discovered_at", Moment, nullable=False),
+    sa.Column("downloaded_at", Moment),
+    sa.Column("extracted_at", Moment),
+    sa.Column("pictured_at", Moment),
+    sa.Column("archived_at", Moment),
+    sa.Column("ended_at", Moment),
+    sa.Column("exchange", sa.JSON(none_as_null=True)),  # {key, status, url_final, robots, problem}
+    sa.Column("text_sha256", sa.String(64)),
+    sa.Column("picture", sa.JSON(none_as_null=True)),
+    sa.Column("archive", sa.JSON(none_as_null=True)),  # {warc, record_id, document, payload_sha256, html_ref, text_ref}
+    sa.Column("spooled", sa.Boolean, nullable=False, server_default=sa.false()),  # upkeep still has to sweep
+    sa.UniqueConstraint("article_id", "revision"),
+)
+sa.Index("ix_articles_host_state_ready_at", articles.c.host, articles.c.state, articles.c.ready_at)
+sa.Index("ix_articles_state_ready_at", articles.c.state, articles.c.ready_at)
+sa.Index(
+    "ix_articles_lease_until",
+    articles.c.lease_until,
+    postgresql_where=articles.c.lease_until.is_not(None),
+    sqlite_where=articles.c.lease_until.is_not(None),
+)
+sa.Index(
+    "ix_articles_sweep",
+    articles.c.ended_at,
+    postgresql_where=articles.c.spooled,
+    sqlite_where=articles.c.spooled,
+)
+sa.Index("ix_articles_feed_id_discovered_at", articles.c.feed_id, articles.c.discovered_at)
+sa.Index("ix_articles_text_sha256", articles.c.text_sha256)
+
+aliases = sa.Table(  # other identities under which an article was met, by redirect
+    "aliases",
+    metadata,
+    sa.Column("alias_id", sa.String(32), primary_key=True),
+    sa.Column("article_id", sa.String(32), nullable=False),
+)
+
+entries = sa.Table(  # what the feed said, until the article's end
+    "entries",
+    metadata,
+    sa.Column("id", Id, sa.ForeignKey("articles.id"), primary_key=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+
+records = sa.Table(  # what extraction read, until the article's end
+    "records",
+    metadata,
+    sa.Column("id", Id, sa.ForeignKey("articles.id"), primary_key=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+
+publications = sa.Table(  # the outbox: frozen before it is sent, kept for replay
+    "publications",
+    metadata,
+    sa.Column("id", Id, sa.ForeignKey("articles.id"), primary_key=True),
+    sa.Column("message_id", sa.String(48), nullable=False, unique=True),
+    sa.Column("kind", sa.String(12), nullable=False),
+    sa.Column("feed_slug", sa.String(63), nullable=False),
+    sa.Column("sequence", sa.BigInteger, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),  # JSON, compressed
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("confirmed_at", Moment),
+    sa.Column("held", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.UniqueConstraint("feed_slug", "sequence"),
+)
+sa.Index("ix_publications_confirmed_at", publications.c.confirmed_at)
+
+hosts = sa.Table(
+    "hosts",
+    metadata,
+    sa.Column("host", sa.String(255), primary_key=True),
+    sa.Column("next_start_at", Moment, nullable=False),  # dispatch reserves here
+    sa.Column("start_after", Moment, nullable=False),  # no request really starts before this
+    sa.Column("level", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("blocked_until", Moment),
+    sa.Column("latency_s", sa.Float),
+    sa.Column("crawl_delay_s", sa.Float),
+)
+
+slots = sa.Table(  # a connection to a site that somebody holds; rows with an expiry, since a counter leaks on a kill
+    "slots",
+    metadata,
+    sa.Column("holder", sa.String(64), primary_key=True),
+    sa.Column("host", sa.String(255), primary_key=True),
+    sa.Column("expires_at", Moment, nullable=False),
+)
+sa.Index("ix_slots_host", slots.c.host)
+
+robots = sa.Table(
+    "robots",
+    metadata,
+    sa.Column("authority", sa.String(300), primary_key=True),
+    sa.Column("available", sa.String(12), nullable=False),  # rules | allow-all | disallow-all
+    sa.Column("text", sa.Text),
+    sa.Column("status", sa.Integer),
+    sa.Column("fetched_at", Moment, nullable=False),
+    sa.Column("expires_at", Moment, nullable=False),
+    sa.Column("failing_since", Moment),
+)
+
+beats = sa.Table(  # when each tick last ran: status and doctor tell a dead beat by it
+    "beats",
+    metadata,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("at", Moment, nullable=False),
+)
