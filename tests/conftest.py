@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
+
+from worker.ledger.migrate import migrate
+from worker.ledger.session import Ledger
+from worker.ledger.tables import metadata
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("NEWSMILL_TEST_SHARED", REPOSITORY.parent / "shared"))
@@ -20,7 +27,7 @@ def _answers(port: int) -> bool:
 
 
 NEEDS = {
-    "shared": (lambda: SHARED.is_dir(), f"the recorded data is not at {SHARED}"),
+    "shared": (SHARED.is_dir, f"the recorded data is not at {SHARED}"),
     "postgres": (lambda: _answers(5432), "no PostgreSQL on 127.0.0.1:5432"),
     "redis": (lambda: _answers(6379), "no Redis on 127.0.0.1:6379"),
     "rabbitmq": (lambda: _answers(5672), "no RabbitMQ on 127.0.0.1:5672"),
@@ -41,3 +48,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def shared() -> Path:
     """The recorded data; use with ``@pytest.mark.shared``."""
     return SHARED
+
+
+POSTGRES = os.environ.get("NEWSMILL_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/postgres")
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL database of this test process's own, migrated; use with ``@pytest.mark.postgres``."""
+    name = f"newsmill_test_{os.getpid()}_{secrets.token_hex(3)}"
+    with psycopg.connect(POSTGRES, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+    base = POSTGRES.rpartition("/")[0].replace("postgresql://", "postgresql+psycopg://")
+    yield f"{base}/{name}"
+    with psycopg.connect(POSTGRES, autocommit=True) as admin:
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+    """An empty, migrated ledger, on either database."""
+    url = f"sqlite:///{tmp_path / 'ledger.db'}" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    opened = Ledger(url)
+    migrate(opened)
+    with opened.transaction() as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
+    yield opened
+    opened.close()

@@ -6,8 +6,6 @@ token, the expected state and that nobody is at it; saving needs the token, the 
 
 from __future__ import annotations
 
-import json
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -42,7 +40,7 @@ def insert_discovered(
 
     Args:
         rows: ``articles`` values; article_id, feed_id, host and so on.
-        bodies: article_id -> packed entry (``pack``).
+        bodies: article_id -> packed entry.
 
     Returns: (id, article_id) of the rows that are really new.
     """
@@ -341,25 +339,16 @@ def let_go(
 # ---------------------------------------------------------------- what goes with a row
 
 
-def pack(value: Any) -> bytes:
-    """JSON, compressed: for bodies that only their own row's stage reads."""
-    return zlib.compress(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"), 1)
-
-
-def unpack(body: bytes) -> Any:
-    return json.loads(zlib.decompress(body))
-
-
-def entry_bodies(connection: Connection, ids: Sequence[int]) -> dict[int, Any]:
+def entry_bodies(connection: Connection, ids: Sequence[int]) -> dict[int, bytes]:
     """What the feed said, by row id."""
     chosen = sa.select(entries.c.id, entries.c.body).where(entries.c.id.in_(ids))
-    return {row.id: unpack(row.body) for row in connection.execute(chosen)}
+    return {row.id: row.body for row in connection.execute(chosen)}
 
 
-def record_bodies(connection: Connection, ids: Sequence[int]) -> dict[int, Any]:
+def record_bodies(connection: Connection, ids: Sequence[int]) -> dict[int, bytes]:
     """What extraction read, by row id."""
     chosen = sa.select(records.c.id, records.c.body).where(records.c.id.in_(ids))
-    return {row.id: unpack(row.body) for row in connection.execute(chosen)}
+    return {row.id: row.body for row in connection.execute(chosen)}
 
 
 def save_record(connection: Connection, article_pk: int, body: bytes) -> None:
@@ -396,14 +385,10 @@ def known_under(connection: Connection, article_ids: Sequence[str]) -> dict[str,
     return {row.alias_id: row.article_id for row in connection.execute(chosen)}
 
 
-def fingerprints(connection: Connection, article_id: str) -> Row | None:
-    """Title and text digest of an article's newest revision."""
-    return connection.execute(
-        sa.select(articles.c.title, articles.c.text_sha256)
-        .where(articles.c.article_id == article_id)
-        .order_by(articles.c.revision.desc())
-        .limit(1)
-    ).one_or_none()
+def newest(connection: Connection, article_id: str) -> Row | None:
+    """An article's newest revision."""
+    chosen = sa.select(articles).where(articles.c.article_id == article_id)
+    return connection.execute(chosen.order_by(articles.c.revision.desc()).limit(1)).one_or_none()
 
 
 # ---------------------------------------------------------------- people's questions
@@ -566,3 +551,15 @@ def lags_s(connection: Connection, *, since: datetime, limit: int = 2000) -> lis
         .limit(limit)
     )
     return [(row.ended_at - row.discovered_at).total_seconds() for row in connection.execute(statement)]
+
+
+def spool_keys_in_use(connection: Connection, keys: Sequence[str], *, besides: Sequence[int]) -> set[str]:
+    """Those of the spool's keys that other rows, still unswept, hold too."""
+    key_of_exchange = articles.c.exchange["key"].as_string()
+    key_of_picture = articles.c.picture["spool"].as_string()
+    statement = sa.select(key_of_exchange, key_of_picture).where(
+        articles.c.spooled,
+        articles.c.id.not_in(besides),
+        sa.or_(key_of_exchange.in_(keys), key_of_picture.in_(keys)),
+    )
+    return {key for row in connection.execute(statement) for key in row if key}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,24 +18,20 @@ def existing(connection: Connection, ids: Sequence[int]) -> dict[int, Row]:
     return {row.id: row for row in connection.execute(sa.select(publications).where(publications.c.id.in_(ids)))}
 
 
-def take_sequences(connection: Connection, wanted: Mapping[int, int]) -> dict[int, int]:
-    """Reserve numbers in the feeds' dense sequences; they are lost with the transaction, so no gap can stay.
+def locked_sequences(connection: Connection, feed_ids: Iterable[int]) -> dict[int, int]:
+    """The last number of each feed's dense sequence, locked until the transaction ends.
 
-    Args:
-        wanted: feed id -> how many.
-
-    Returns: feed id -> the first number of its run.
+    Numbers that are not kept (``save_sequences``) are given out again, so no gap can stay.
     """
-    first: dict[int, int] = {}
-    for feed_id in sorted(wanted):  # always in the same order: no deadlock
-        last = connection.execute(
-            feeds.update()
-            .where(feeds.c.id == feed_id)
-            .values(sequence=feeds.c.sequence + wanted[feed_id])
-            .returning(feeds.c.sequence)
-        ).scalar_one()
-        first[feed_id] = last - wanted[feed_id] + 1
-    return first
+    chosen = sa.select(feeds.c.id, feeds.c.sequence).where(feeds.c.id.in_(sorted(set(feed_ids))))
+    locked = chosen.order_by(feeds.c.id).with_for_update()  # always in the same order: no deadlock
+    return {row.id: row.sequence for row in connection.execute(locked)}
+
+
+def save_sequences(connection: Connection, last: Mapping[int, int]) -> None:
+    """Keep the numbers given out."""
+    for feed_id, number in last.items():
+        connection.execute(feeds.update().where(feeds.c.id == feed_id).values(sequence=number))
 
 
 def freeze(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -171,7 +171,9 @@ articles = sa.Table(
     sa.Column("spooled", sa.Boolean, nullable=False, server_default=sa.false()),  # upkeep still has to sweep
     sa.UniqueConstraint("article_id", "revision"),
 )
-sa.Index("ix_articles_host_state_ready_at", articles.c.host, articles.c.state, articles.c.ready_at)
+sa.Index(  # a site's most urgent, then oldest
+    "ix_articles_line", articles.c.host, articles.c.state, articles.c.priority.desc(), articles.c.ready_at
+)
 sa.Index("ix_articles_state_ready_at", articles.c.state, articles.c.ready_at)
 sa.Index(
     "ix_articles_lease_until",

@@ -141,7 +141,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("article_id", "revision", name=op.f("uq_articles_article_id_revision")),
     )
     op.create_index("ix_articles_feed_id_discovered_at", "articles", ["feed_id", "discovered_at"], unique=False)
-    op.create_index("ix_articles_host_state_ready_at", "articles", ["host", "state", "ready_at"], unique=False)
+    op.create_index(
+        "ix_articles_line", "articles", ["host", "state", sa.text("priority DESC"), "ready_at"], unique=False
+    )
     op.create_index(
         "ix_articles_lease_until",
         "articles",
@@ -250,7 +252,7 @@ def downgrade() -> None:
         postgresql_where=sa.text("lease_until IS NOT NULL"),
         sqlite_where=sa.text("lease_until IS NOT NULL"),
     )
-    op.drop_index("ix_articles_host_state_ready_at", table_name="articles")
+    op.drop_index("ix_articles_line", table_name="articles")
     op.drop_index("ix_articles_feed_id_discovered_at", table_name="articles")
     op.drop_table("articles")
     op.drop_index("ix_slots_host", table_name="slots")

@@ -1,0 +1,25 @@
+"""What beat ticks. Ticks are claims on the ledger: a second beat's find nothing, and late ones expire unheard.
+
+The ledger says what is due; a schedule of long intervals would never fire on a disk that vanishes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from config.settings import Settings
+
+UPKEEP_S = 300.0
+
+
+def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Celery's ``beat_schedule``; intervals in seconds."""
+
+    def tick(task: str, every_s: float) -> dict[str, Any]:
+        return {"task": task, "schedule": every_s, "options": {"expires": every_s}}
+
+    return {
+        "feeds.due": tick("feeds.due", settings.tick_s),
+        "articles.dispatch": tick("articles.dispatch", settings.tick_s),
+        "upkeep.sweep": tick("upkeep.sweep", UPKEEP_S),
+    }

@@ -1,0 +1,1 @@
+"""What newsmill knows of Celery: tasks are doorways, the rooms are in ``worker``."""

@@ -1,0 +1,75 @@
+"""The line's tasks: dispatch, and the five stages that a chain runs through."""
+
+from __future__ import annotations
+
+from celery import chain
+
+from tasks.alarm import Alarm
+from tasks.app import app
+from tasks.base import StageTask
+from tasks.process import deps
+from worker import stages
+from worker.model import State
+from worker.stages import Batch, Deps
+
+
+def start(doors: Deps) -> int:
+    """Dispatch, here and now: start the chains of what may start. Returns: how many."""
+    dispatched = stages.dispatch(doors)
+    for batch in dispatched.batches:
+        line(batch.state).apply_async((list(batch.ids),), root_id=batch.token, argsrepr=batch.label)
+    alarm.set(doors, dispatched.look_again_at)
+    return len(dispatched.batches)
+
+
+def line(state: State) -> chain:
+    """The stages that lie before an article in this state."""
+    names = [name for _, name, _ in stages.LINE]
+    first = next(place for place, (takes, _, _) in enumerate(stages.LINE) if takes is state)
+    return chain(TASKS[name].s() for name in names[first:])
+
+
+alarm = Alarm(start)
+
+
+@app.task(name="articles.dispatch")
+def dispatch() -> int:
+    """Beat's tick: the safety net behind the dispatches in process. Returns: the chains started."""
+    return start(deps())
+
+
+@app.task(bind=True, base=StageTask, name="article.download")
+def download(self: StageTask, article_ids: list[int]) -> list[int]:
+    """URLs -> exchanges in the spool; hands on the ids that went well."""
+    went_well = stages.download(deps(), article_ids, token=self.request.root_id)
+    start(deps())  # the sites that were just asked may take the next one
+    return went_well
+
+
+@app.task(bind=True, base=StageTask, name="article.extract")
+def extract(self: StageTask, article_ids: list[int]) -> list[int]:
+    """Exchanges -> article records; hands on the ids that went well."""
+    return stages.extract(deps(), article_ids, token=self.request.root_id)
+
+
+@app.task(bind=True, base=StageTask, name="article.picture")
+def picture(self: StageTask, article_ids: list[int]) -> list[int]:
+    """Lead pictures -> checked bytes; hands on the ids that went well."""
+    return stages.picture(deps(), article_ids, token=self.request.root_id)
+
+
+@app.task(bind=True, base=StageTask, name="article.archive")
+def archive(self: StageTask, article_ids: list[int]) -> list[int]:
+    """All of it -> bundle and document; hands on the ids that went well."""
+    return stages.archive(deps(), article_ids, token=self.request.root_id)
+
+
+@app.task(bind=True, base=StageTask, name="article.publish")
+def publish(self: StageTask, article_ids: list[int]) -> list[int]:
+    """Records -> confirmed messages; returns the ids that are published."""
+    published = stages.publish(deps(), article_ids, token=self.request.root_id)
+    start(deps())  # there is room in flight again
+    return published
+
+
+TASKS = {"download": download, "extract": extract, "picture": picture, "archive": archive, "publish": publish}

@@ -1,0 +1,47 @@
+"""Polling's tasks: what is due, one batch of polls, a person's re-poll."""
+
+from __future__ import annotations
+
+from tasks.alarm import Alarm
+from tasks.app import app
+from tasks.articles import start
+from tasks.process import deps
+from worker import stages
+from worker.stages import Deps
+
+
+def start_due(doors: Deps, slugs: list[str] | None = None) -> int:
+    """Start the polls of the feeds that are due (of these ones). Returns: how many feeds."""
+    due = stages.due(doors, slugs=slugs)
+    for batch in due.batches:
+        poll.apply_async((list(batch.ids),), root_id=batch.token, argsrepr=batch.label)
+    alarm.set(doors, due.look_again_at)
+    return sum(len(batch.ids) for batch in due.batches)
+
+
+alarm = Alarm(start_due)
+
+
+@app.task(name="feeds.due")
+def due() -> int:
+    """Beat's tick. Returns: the feeds whose polls were started."""
+    return start_due(deps())
+
+
+@app.task(bind=True, name="feeds.poll")
+def poll(self, feed_ids: list[int]) -> dict[str, str]:  # type: ignore[no-untyped-def]
+    """Feeds -> new article rows; what may start of them starts at once. Returns: slug -> outcome."""
+    doors = deps()
+    polled = stages.poll(doors, feed_ids, token=self.request.root_id)
+    if any(one.new for one in polled):
+        start(doors)
+    return {one.slug: f"{one.outcome} ({one.new} new)" if one.new else one.outcome for one in polled}
+
+
+@app.task(name="feeds.repoll")
+def repoll(*slugs: str, unconditional: bool = False) -> list[str]:
+    """A person's re-poll of these feeds, or of all. Returns: the slugs that will be polled."""
+    doors = deps()
+    asked = stages.repoll(doors, list(slugs) or None, unconditional=unconditional)
+    start_due(doors, asked)
+    return asked

@@ -1,0 +1,109 @@
+"""The configured application: ``celery -A tasks.main worker|beat|flower|call``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from importlib.metadata import version
+from types import FrameType
+from typing import Any
+
+import billiard
+from celery import signals
+from sentry_sdk.integrations.celery import CeleryIntegration
+
+from config.celeryconfig import celery_settings
+from config.log import formatter
+from config.settings import Settings, SettingsError
+from tasks import articles, feeds, upkeep
+from tasks.app import app
+from tasks.process import process
+from worker import observe
+
+__all__ = ["app", "articles", "feeds", "upkeep"]
+
+
+def _settings() -> Settings:
+    try:
+        return Settings.from_env(os.environ)
+    except SettingsError as error:
+        sys.exit(f"newsmill: {error}")
+
+
+settings = _settings()
+process.settings = settings
+app.conf.update(celery_settings(settings))
+app.set_default()
+observe.watch(
+    settings.sentry_dsn,
+    release=f"newsmill@{version('newsmill')}",
+    # Stages report their own surprises with the article's facts; this one is for what escapes a task.
+    integrations=[CeleryIntegration(propagate_traces=False)],
+)
+
+
+@signals.setup_logging.connect
+def set_up_logging(**_: Any) -> None:
+    """One handler, one format, for Celery's lines too."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter(settings.log_format))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log_level.upper())
+    for noisy in ("trafilatura", "htmldate", "urllib3", "botocore", "boto3", "amqp", "kombu"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+# ---------------------------------------------------------------- forks and stops
+
+
+class _Busy:
+    """Is this child at a task?"""
+
+    now = False
+
+
+@signals.task_prerun.connect
+def begins(**_: Any) -> None:
+    _Busy.now = True
+
+
+@signals.task_postrun.connect
+def ends(**_: Any) -> None:
+    _Busy.now = False
+
+
+@signals.worker_process_init.connect
+def after_fork(**_: Any) -> None:
+    """A child opens its own doors, and listens for the wish to stop."""
+    process.forget()
+    articles.alarm.forget()
+    feeds.alarm.forget()
+    signal.signal(signal.SIGUSR2, wished_to_stop)
+    signal.signal(signal.SIGTERM, told_to_stop)
+
+
+def wished_to_stop(_signal: int, _frame: FrameType | None) -> None:
+    """Finish what is in hand, begin nothing: rows not worked yet go back at once."""
+    if process.deps is not None:
+        process.deps.stopping.set()
+
+
+def told_to_stop(number: int, frame: FrameType | None) -> None:
+    """The platform stops every process at once: a busy child gives back what it cannot finish, an idle one goes."""
+    wished_to_stop(number, frame)
+    if not _Busy.now:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+@signals.worker_shutting_down.connect
+def pass_on(**_: Any) -> None:
+    """The parent was told to stop; its children may not have been."""
+    for child in billiard.active_children():
+        try:
+            os.kill(child.pid, signal.SIGUSR2)
+        except ProcessLookupError:
+            logging.getLogger("newsmill").debug("child.gone", extra={"pid": child.pid})

@@ -1,0 +1,13 @@
+"""Upkeep's task."""
+
+from __future__ import annotations
+
+from tasks.app import app
+from tasks.process import deps
+from worker import stages
+
+
+@app.task(name="upkeep.sweep")
+def sweep() -> dict[str, int]:
+    """Remove what ended articles left behind. Returns: what was removed."""
+    return stages.upkeep(deps())

@@ -1,0 +1,118 @@
+"""Dispatch: who may start now? Claims ready rows and forms the chains that will carry them.
+
+It is the recovery too: a lease that ran out is simply ready again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy.engine import Connection
+
+from worker.ledger import articles, hosts
+from worker.ledger.articles import Ready
+from worker.ledger.session import dispatch_lock
+from worker.model import State
+from worker.stages.deps import Deps
+from worker.stages.visit import pace_of
+
+log = logging.getLogger("newsmill")
+
+BUSY_AGAIN_S = 0.2  # another dispatcher is at work: look again this soon, it may have looked before our commit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Articles that share a chain: one state, different hosts, one token."""
+
+    ids: tuple[int, ...]
+    token: str
+    state: State
+    label: str  # for Flower: the first one's feed and URL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatched:
+    """The chains to start, and when a look would be worth it again (None: beat's tick is soon enough)."""
+
+    batches: tuple[Batch, ...]
+    look_again_at: datetime | None
+
+
+def dispatch(deps: Deps) -> Dispatched:
+    """Claim what may start. The caller must start every batch; one that is not started waits for its lease to end."""
+    return deps.saved(lambda tx: _dispatch(deps, tx))
+
+
+def _dispatch(deps: Deps, tx: Connection) -> Dispatched:
+    now = deps.clock()
+    if not dispatch_lock(tx):
+        return Dispatched(batches=(), look_again_at=now + timedelta(seconds=BUSY_AGAIN_S))
+    settings = deps.settings
+    for lost in articles.give_up_lost(tx, now=now, max_attempts=settings.max_attempts):
+        log.error("article.worker_lost", extra={"article_pk": lost, "attempts": settings.max_attempts})
+    room = settings.max_in_flight - articles.in_flight(tx, now=now)
+    further = articles.ready_past_download(tx, now=now, limit=room)
+    fresh = articles.ready_by_host(tx, now=now, limit=room - len(further), pace_of=pace_of(deps))
+    batches = [
+        batch
+        for group in chains([*further, *fresh], batch=settings.batch, children=settings.concurrency)
+        if (batch := _leased(deps, tx, group, now)) is not None
+    ]
+    horizon = now + timedelta(seconds=settings.tick_s)
+    return Dispatched(batches=tuple(batches), look_again_at=articles.next_ready_at(tx, now=now, horizon=horizon))
+
+
+def _leased(deps: Deps, tx: Connection, group: Sequence[Ready], now: datetime) -> Batch | None:
+    token = deps.new_token()
+    until = deps.queued_until(now)
+    ids = articles.lease(tx, group, token=token, now=now, until=until, slot_until=until)
+    if not ids:
+        return None
+    return Batch(ids=tuple(ids), token=token, state=group[0].state, label=label([row.label for row in group]))
+
+
+def chains(ready: Sequence[Ready], *, batch: int, children: int) -> list[list[Ready]]:
+    """Share ready rows out to chains.
+
+    A chain holds rows of one state and, for downloads, of different hosts. In quiet times every article travels alone
+    and at once; only when there are more than the children can take at a time do they share, up to ``batch``.
+    Rows whose last attempt vanished with its worker always travel alone.
+    """
+    groups = [[row] for row in ready if row.alone]
+    by_state: dict[State, list[Ready]] = {}
+    for row in ready:
+        if not row.alone:
+            by_state.setdefault(row.state, []).append(row)
+    for rows in by_state.values():
+        size = min(batch, max(1, -(-len(rows) // max(1, children))))
+        groups.extend(_spread(rows, size, apart=rows[0].state is State.DISCOVERED))
+    return groups
+
+
+def _spread(rows: Sequence[Ready], size: int, *, apart: bool) -> list[list[Ready]]:
+    groups: list[list[Ready]] = []
+    for row in rows:
+        fitting = (
+            group for group in groups if len(group) < size and not (apart and any(row.host == r.host for r in group))
+        )
+        group = next(fitting, None)
+        if group is None:
+            groups.append([row])
+        else:
+            group.append(row)
+    return groups
+
+
+def label(labels: Sequence[str]) -> str:
+    """How Flower shows a list of ids: the first feed and URL, and how many more."""
+    more = f", +{len(labels) - 1}" if len(labels) > 1 else ""
+    return f"{labels[0]}{more}" if labels else "-"
+
+
+def sweep_slots(deps: Deps) -> int:
+    """Remove the places at sites whose holders vanished."""
+    return deps.saved(lambda tx: hosts.sweep_slots(tx, now=deps.clock()))

@@ -1,0 +1,240 @@
+"""Download: the article's URL -> the exchange, kept in the spool as WARC records."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from worker.archive.exchange import exchange_records
+from worker.archive.keys import spool_key
+from worker.errors import NewsmillError, QuarantineError, RetryableError
+from worker.extract.feedtext import is_full_text
+from worker.fetch.classify import VerdictKind, judge, media_kind
+from worker.fetch.coding import decoded_body
+from worker.fetch.http import FetchRequest
+from worker.ledger import articles, feeds, hosts
+from worker.ledger.tables import Row
+from worker.model import Entry, Exchange, Hop, State
+from worker.stages.deps import Deps, outcome_of, released, told, unpacked
+from worker.stages.visit import Lesson, NotYetError, RobotsSayNo, Visited, pace_of, save_lesson, visit
+from worker.urls import gate_key
+
+PAGE_ACCEPT = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5"
+FULL_TEXT_ATTEMPTS = 2  # an article whose text the feed gave does not wait longer than this for its page
+
+# Expected ends, no fault of anybody: the outcome's name.
+REJECTED_STATUS = {401: "forbidden", 402: "forbidden", 403: "forbidden", 404: "gone", 410: "gone", 451: "forbidden"}
+PAGE_KINDS = frozenset({"html", "xml", "text", "empty"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Page:
+    """How the visit of an article's page ended."""
+
+    exchange: Exchange | None
+    lesson: Lesson | None
+    problem: str | None  # why the page is no page; None: it is one
+    robots: str = "allowed"
+
+
+def download(deps: Deps, ids: Sequence[int], *, token: str) -> list[int]:
+    """Fetch the pages of these articles side by side; each is committed when it ends.
+
+    Returns: the ids that went well, in order.
+    """
+    now = deps.clock()
+
+    def start(tx: Connection) -> tuple[list[Row], dict[str, Row]]:
+        until = deps.working_until(now)
+        begun = articles.begin(tx, ids, token=token, state=State.DISCOVERED, now=now, until=until)
+        known, wait = hosts.start(tx, [row.host for row in begun], now=now, pace_of=pace_of(deps))
+        for row in begun:
+            if row.host in wait:  # the chain stood in the queue while somebody else asked this site
+                articles.let_go(tx, row, ready_at=wait[row.host], counted=False)
+                hosts.give_back(tx, row.host, holder=articles.holder(token, row.id))
+        return [row for row in begun if row.host not in wait], known
+
+    rows, known = deps.saved(start)
+
+    def abandon(row: Row) -> bool:
+        released(deps, [row])
+        return False
+
+    went_well = deps.side_by_side(lambda row: _download(deps, row, known[row.host]), rows, abandon)
+    return [row.id for row, well in zip(rows, went_well, strict=True) if well]
+
+
+def _download(deps: Deps, row: Row, host_row: Row) -> bool:
+    holder = articles.holder(row.lease_token, row.id)
+    if deps.stopping.is_set():
+        deps.saved(lambda tx: hosts.give_back(tx, row.host, holder=holder))
+        released(deps, [row])
+        return False
+    try:
+        page = _visit(deps, row, holder)
+        if page.problem is not None and not _feed_has_it(deps, row):
+            return _rejected(deps, row, page)
+        return _downloaded(deps, row, page, host_row)
+    except NotYetError as wait:
+        return _later(deps, row, wait)
+    except RetryableError as error:
+        if row.attempts >= FULL_TEXT_ATTEMPTS and _feed_has_it(deps, row):
+            told(deps, row, "download", error)
+            return _downloaded(deps, row, _Page(exchange=None, lesson=None, problem="unreachable"), host_row)
+        outcome_of(deps, row, "download", error)
+    except NewsmillError as error:
+        if isinstance(error, QuarantineError) and _feed_has_it(deps, row):
+            told(deps, row, "download", error)
+            return _downloaded(deps, row, _Page(exchange=None, lesson=None, problem=error.reason), host_row)
+        outcome_of(deps, row, "download", error)
+    except Exception as error:  # noqa: BLE001 - a bug costs its own article only; it is logged, reported and retried
+        outcome_of(deps, row, "download", error)
+    return False
+
+
+def _visit(deps: Deps, row: Row, holder: str) -> _Page:
+    url = row.fetch_url or row.url
+    if url is None:
+        deps.saved(lambda tx: hosts.give_back(tx, row.host, holder=holder))
+        return _Page(exchange=None, lesson=None, problem="no-url")
+    seen = visit(deps, lambda target: page_request(deps, target), url, holder=holder, permitted=True)
+    if isinstance(seen, RobotsSayNo):
+        return _Page(
+            exchange=Exchange(hops=seen.hops) if seen.hops else None,
+            lesson=None,
+            problem="robots",
+            robots="disallowed",
+        )
+    try:
+        return _Page(exchange=seen.exchange, lesson=seen.lesson, problem=page_problem(deps, seen, deps.clock()))
+    except NewsmillError:
+        deps.saved(lambda tx: save_lesson(deps, tx, seen.lesson))
+        raise
+
+
+def page_request(deps: Deps, url: str) -> FetchRequest:
+    settings = deps.settings
+    return FetchRequest(
+        url=url, accept=PAGE_ACCEPT, cap_bytes=settings.page_cap_bytes, total_timeout_s=settings.fetch_timeout_s
+    )
+
+
+def page_problem(deps: Deps, seen: Visited, now: datetime) -> str | None:
+    """Why an answer is no page, by name; None: it is one.
+
+    Raises: RetryableError: the site may answer better later. QuarantineError: the body cannot be read.
+    """
+    hop = seen.exchange.final
+    answer = judge(hop.status, hop.headers, now=now, sent_validators=False)
+    if answer.kind is not VerdictKind.OK:
+        reason = REJECTED_STATUS.get(hop.status)
+        if reason is not None:
+            return reason
+        raise RetryableError(f"HTTP {hop.status}: {hop.url}", retry_after_s=answer.retry_after_s)
+    return body_problem(hop, deps.settings.page_cap_bytes)
+
+
+def body_problem(hop: Hop, cap_bytes: int) -> str | None:
+    """Why a body is none that we read; by its bytes, not by its label."""
+    start = decoded_body(hop, cap_bytes)[:4096]
+    kind = media_kind(hop.header("Content-Type"), start)
+    return None if kind in PAGE_KINDS else f"unsupported-{kind}"
+
+
+def _feed_has_it(deps: Deps, row: Row) -> bool:
+    """Is the feed's own text the article, so that the page can be done without?"""
+    with deps.ledger.reading() as connection:
+        entry = entry_of(connection, row.id)
+        fulltext = feeds.by_ids(connection, [row.feed_id])[row.feed_id].fulltext
+    return entry is not None and is_full_text(entry, fulltext=fulltext, page_text=None)
+
+
+def entry_of(connection: Connection, article_pk: int) -> Entry | None:
+    body = articles.entry_bodies(connection, [article_pk]).get(article_pk)
+    return unpacked(body, Entry) if body is not None else None
+
+
+def _downloaded(deps: Deps, row: Row, page: _Page, host_row: Row) -> bool:
+    now = deps.clock()
+    exchange = _kept(deps, row, page)
+
+    def save(tx: Connection) -> bool:
+        if page.lesson is not None:
+            save_lesson(deps, tx, page.lesson, known=host_row)
+        return articles.advance(
+            tx,
+            row,
+            state=State.DOWNLOADED,
+            now=now,
+            until=deps.queued_until(now),
+            values={"downloaded_at": now, "exchange": exchange, "spooled": True, "fetch_url": None},
+        )
+
+    return deps.saved(save)
+
+
+def _rejected(deps: Deps, row: Row, page: _Page) -> bool:
+    """The page says no; what it said is kept for a while, so that people can look."""
+    now = deps.clock()
+    exchange = _kept(deps, row, page)
+    detail = exchange.get("url_final") or row.url
+
+    def save(tx: Connection) -> None:
+        if page.lesson is not None:
+            save_lesson(deps, tx, page.lesson)
+        values = {"exchange": exchange, "spooled": True}
+        articles.end(tx, row, state=State.REJECTED, now=now, reason=page.problem, detail=detail, values=values)
+
+    deps.saved(save)
+    return False
+
+
+def _kept(deps: Deps, row: Row, page: _Page) -> dict[str, Any]:
+    """Put the exchange into the spool, behind the hops of an earlier visit. Returns: the row's note of it."""
+    earlier = row.exchange if row.fetch_url else None
+    facts: dict[str, Any] = {"robots": page.robots, "problem": page.problem}
+    if page.exchange is None:
+        return {**(earlier or {}), **facts}
+    final = page.exchange.final
+    return {
+        "key": _spooled(deps, page.exchange.hops, earlier),
+        "status": final.status,
+        "url_final": final.url,
+        "truncated": final.truncated,
+        **facts,
+    }
+
+
+def _spooled(deps: Deps, hops: tuple[Hop, ...], earlier: dict[str, Any] | None) -> str:
+    data = exchange_records(Exchange(hops=hops))
+    if earlier and earlier.get("key"):
+        data = deps.store.get(earlier["key"]) + data
+    key = spool_key(hashlib.sha256(data).hexdigest())
+    deps.store.put(key, data)
+    return key
+
+
+def _later(deps: Deps, row: Row, wait: NotYetError) -> bool:
+    """Come back when the site may be asked; hops already made are kept, and the visit goes on behind them."""
+    values: dict[str, Any] = {}
+    if wait.hops:
+        earlier = row.exchange if row.fetch_url else None
+        values = {
+            "fetch_url": wait.url,
+            "host": gate_key(wait.url),
+            "exchange": {"key": _spooled(deps, wait.hops, earlier)},
+            "spooled": True,
+        }
+
+    def save(tx: Connection) -> None:
+        if wait.hops:
+            hosts.ensure(tx, [values["host"]], now=deps.clock())
+        articles.let_go(tx, row, ready_at=wait.at, counted=False, values=values)
+
+    deps.saved(save)
+    return False

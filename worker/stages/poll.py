@@ -1,0 +1,396 @@
+"""Poll: feeds that are due -> sightings and new article rows, committed before anything is announced."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from worker.archive.keys import feed_key
+from worker.errors import NewsmillError, QuarantineError, RetryableError, UnavailableError
+from worker.feeds.cadence import CadencePolicy, next_poll
+from worker.feeds.parse import parse_feed
+from worker.fetch.classify import VerdictKind, freshness_s, judge, retry_after_s
+from worker.fetch.coding import decoded_body
+from worker.fetch.http import FetchRequest
+from worker.ledger import articles, feeds, hosts
+from worker.ledger.session import dispatch_lock
+from worker.ledger.tables import Row
+from worker.model import Hop, ParsedFeed
+from worker.stages.deps import Deps, packed
+from worker.stages.visit import NotYetError, RobotsSayNo, Visited, pace_of, save_lesson, visit
+from worker.urls import display_url, gate_key
+
+log = logging.getLogger("newsmill")
+
+FEED_ACCEPT = (
+    "application/atom+xml,application/rss+xml,application/feed+json,application/rdf+xml;q=0.9,"
+    "application/xml;q=0.9,text/xml;q=0.9,*/*;q=0.5"
+)
+UNCONDITIONAL_EVERY = timedelta(days=1)  # servers that answer 304 wrongly are caught by a poll without validators
+FEED_SITE = "feed-text"  # the host gate's name for articles that have no page: nobody is asked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Polls:
+    """Feeds that share a task: different sites, one token."""
+
+    ids: tuple[int, ...]
+    token: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DuePolls:
+    """The polls to start, and when a look would be worth it again."""
+
+    batches: tuple[Polls, ...]
+    look_again_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Polled:
+    """How one poll ended."""
+
+    slug: str
+    outcome: str  # new | unchanged | not-modified | failed | gone | waiting
+    status: int | None = None
+    entries: int = 0
+    new: int = 0
+    detail: str | None = None
+
+
+def due(deps: Deps, *, slugs: Sequence[str] | None = None) -> DuePolls:
+    """Claim the feeds that are due and whose sites may be asked now. The caller starts every batch."""
+    return deps.saved(lambda tx: _due(deps, tx, slugs))
+
+
+def _due(deps: Deps, tx: Connection, slugs: Sequence[str] | None) -> DuePolls:
+    now = deps.clock()
+    if not dispatch_lock(tx):
+        return DuePolls(batches=(), look_again_at=now + timedelta(seconds=0.2))
+    settings = deps.settings
+    rows = feeds.due(tx, now=now, limit=settings.max_in_flight, pace_of=pace_of(deps), slugs=slugs)
+    size = min(settings.batch, max(1, -(-len(rows) // settings.concurrency)))
+    batches = []
+    for start in range(0, len(rows), size):
+        group = rows[start : start + size]
+        token = deps.new_token()
+        until = deps.queued_until(now)
+        feeds.lease(tx, group, token=token, until=until, slot_until=until)
+        more = f", +{len(group) - 1}" if len(group) > 1 else ""
+        label = f"{group[0].slug} {display_url(group[0].url)}{more}"
+        batches.append(Polls(ids=tuple(row.id for row in group), token=token, label=label))
+    horizon = now + timedelta(seconds=settings.tick_s)
+    return DuePolls(batches=tuple(batches), look_again_at=feeds.next_due_at(tx, now=now, horizon=horizon))
+
+
+def repoll(deps: Deps, slugs: Sequence[str] | None, *, unconditional: bool = False) -> list[str]:
+    """Make feeds (None: all) due now. Returns: the slugs that will be polled, as soon as their sites may be asked."""
+    return deps.saved(lambda tx: feeds.ask(tx, slugs, unconditional=unconditional, now=deps.clock()))
+
+
+def poll(deps: Deps, ids: Sequence[int], *, token: str) -> list[Polled]:
+    """Poll these feeds side by side; each is committed when it ends."""
+    now = deps.clock()
+
+    def start(tx: Connection) -> tuple[list[Row], dict[str, datetime]]:
+        rows = feeds.begin(tx, ids, token=token, until=deps.working_until(now))
+        _, wait = hosts.start(tx, [row.host for row in rows], now=now, pace_of=pace_of(deps))
+        for row in rows:
+            if row.host in wait:
+                feeds.let_go(tx, row.id, token=token, due_at=wait[row.host])
+                hosts.give_back(tx, row.host, holder=feeds.holder(token, row.id))
+        return rows, wait
+
+    rows, wait = deps.saved(start)
+    ready = [row for row in rows if row.host not in wait]
+
+    def abandon(row: Row) -> Polled:
+        return _come_back(deps, row, token, feeds.holder(token, row.id), deps.clock())
+
+    polled = deps.side_by_side(lambda row: _poll(deps, row, token), ready, abandon)
+    return polled + [Polled(slug=row.slug, outcome="waiting") for row in rows if row.host in wait]
+
+
+def _poll(deps: Deps, feed: Row, token: str) -> Polled:
+    holder = feeds.holder(token, feed.id)
+    if deps.stopping.is_set():
+        return _come_back(deps, feed, token, holder, deps.clock())
+    try:
+        seen = _fetch(deps, feed, holder)
+        return _answered(deps, feed, token, seen)
+    except NotYetError as wait:
+        return _come_back(deps, feed, token, holder, wait.at)
+    except UnavailableError as error:
+        log.warning("feed.paused", extra={"feed": feed.slug, "error": str(error)})
+        return _come_back(deps, feed, token, holder, deps.clock() + timedelta(seconds=10))
+    except NewsmillError as error:
+        wanted_s = getattr(error, "retry_after_s", None) or 0.0
+        return _failed(deps, feed, token, str(error), wanted_s=wanted_s)
+    except Exception as error:
+        deps.report(error, stage="poll", tags={"feed": feed.slug, "host": feed.host})
+        log.exception("feed.trouble", extra={"feed": feed.slug})
+        return _failed(deps, feed, token, f"{type(error).__name__}: {error}")
+
+
+def _come_back(deps: Deps, feed: Row, token: str, holder: str, at: datetime) -> Polled:
+    def save(tx: Connection) -> None:
+        feeds.let_go(tx, feed.id, token=token, due_at=at)
+        hosts.give_back(tx, feed.host, holder=holder)
+
+    deps.saved(save)
+    return Polled(slug=feed.slug, outcome="waiting")
+
+
+def _fetch(deps: Deps, feed: Row, holder: str) -> Visited:
+    settings = deps.settings
+    conditional = not _unconditional(feed, deps.clock())
+    own_headers = tuple(feed.headers.items())
+
+    def request(url: str) -> FetchRequest:
+        return FetchRequest(
+            url=url,
+            accept=FEED_ACCEPT,
+            headers=own_headers if gate_key(url) == feed.host else (),
+            sensitive=frozenset(name.lower() for name, _ in own_headers),
+            etag=feed.etag if conditional else None,
+            last_modified=feed.last_modified if conditional else None,
+            cap_bytes=settings.page_cap_bytes,
+            total_timeout_s=settings.fetch_timeout_s,
+        )
+
+    seen = visit(deps, request, feed.url, holder=holder, permitted=True, obey_robots=False)
+    if isinstance(seen, RobotsSayNo):
+        raise QuarantineError("robots", f"robots.txt keeps {seen.url} from us")
+    return seen
+
+
+def _unconditional(feed: Row, now: datetime) -> bool:
+    """Shall this poll go without validators?"""
+    return feed.unconditional or feed.unconditional_at is None or now - feed.unconditional_at >= UNCONDITIONAL_EVERY
+
+
+def _answered(deps: Deps, feed: Row, token: str, seen: Visited) -> Polled:
+    """What the server said, settled in one transaction with what it taught about its site."""
+    now = deps.clock()
+    hop = seen.exchange.final
+    try:
+        answer = judge(hop.status, hop.headers, now=now, sent_validators=not _unconditional(feed, now))
+        if answer.kind is VerdictKind.NOT_MODIFIED:
+            return _saved(deps, feed, token, seen, Polled(slug=feed.slug, outcome="not-modified", status=304))
+        if answer.permanent:
+            polled = Polled(slug=feed.slug, outcome="gone", status=hop.status, detail="410 Gone: polling stops")
+            return _saved(deps, feed, token, seen, polled, {"gone_at": now})
+        if answer.kind is not VerdictKind.OK:
+            raise RetryableError(f"HTTP {hop.status}: {display_url(hop.url)}", retry_after_s=answer.retry_after_s)
+        return _read(deps, feed, token, seen, now)
+    except NewsmillError:
+        deps.saved(lambda tx: save_lesson(deps, tx, seen.lesson))
+        raise
+
+
+def _read(deps: Deps, feed: Row, token: str, seen: Visited, now: datetime) -> Polled:
+    hop = seen.exchange.final
+    body = decoded_body(hop, deps.settings.page_cap_bytes)
+    digest = hashlib.sha256(body).hexdigest()
+    facts: dict[str, Any] = {"body_sha256": digest, **_validators(hop)}
+    if _unconditional(feed, now):
+        facts["unconditional_at"] = now
+    if digest == feed.body_sha256 and not feed.unconditional:
+        return _saved(deps, feed, token, seen, Polled(slug=feed.slug, outcome="unchanged", status=hop.status), facts)
+    parsed = parse_feed(
+        body,
+        content_type=hop.header("Content-Type"),
+        url=hop.url,
+        max_entries=deps.settings.max_entries,
+        now=now,
+    )
+    document = feed_key(feed.slug, digest, now)
+    deps.store.put(document, body, content_type=hop.header("Content-Type"))
+    if parsed.damaged or hop.truncated:  # the next poll must see the whole document
+        facts |= {"etag": None, "last_modified": None, "body_sha256": None}
+    facts["wishes"] = _wishes(parsed)
+    if feed.title is None and parsed.title:
+        facts["title"] = parsed.title
+    return _saved(deps, feed, token, seen, _told(feed, hop, parsed), facts, parsed=parsed, document=document)
+
+
+def _told(feed: Row, hop: Hop, parsed: ParsedFeed) -> Polled:
+    notes = list(parsed.warnings)
+    if parsed.damaged:
+        notes.append("damaged: only its complete items were taken")
+    if parsed.entries_left_out:
+        notes.append(f"{parsed.entries_left_out} items over the limit were left out")
+    detail = "; ".join(notes)[:500] or None
+    return Polled(slug=feed.slug, outcome="unchanged", status=hop.status, entries=len(parsed.entries), detail=detail)
+
+
+def _validators(hop: Hop) -> dict[str, Any]:
+    return {"etag": hop.header("ETag"), "last_modified": hop.header("Last-Modified")}
+
+
+def _wishes(parsed: ParsedFeed) -> dict[str, Any]:
+    return {
+        "ttl_s": parsed.ttl_s or 0.0,
+        "update_period_s": parsed.update_period_s or 0.0,
+        "skip_hours": sorted(parsed.skip_hours),
+        "skip_days": sorted(parsed.skip_days),
+    }
+
+
+def _saved(
+    deps: Deps,
+    feed: Row,
+    token: str,
+    seen: Visited,
+    polled: Polled,
+    facts: Mapping[str, Any] | None = None,
+    *,
+    parsed: ParsedFeed | None = None,
+    document: str | None = None,
+) -> Polled:
+    """Save a poll that was answered: new rows, sightings, the feed's state, its line of history, in one transaction."""
+    now = deps.clock()
+    hop = seen.exchange.final
+
+    def save(tx: Connection) -> Polled:
+        save_lesson(deps, tx, seen.lesson)
+        if not feeds.still_ours(tx, feed.id, token=token):
+            return replace(polled, outcome="waiting", detail="another poll took over")
+        new = _insert(deps, tx, feed, parsed, now) if parsed is not None else 0
+        done = replace(polled, new=new, outcome="new" if new else polled.outcome)
+        rhythm = [*feed.rhythm, *([now.timestamp()] if new else [])][-feeds.RHYTHM_KEPT :]
+        values: dict[str, Any] = {
+            "polled_at": now,
+            "ok_at": now,
+            "outcome": done.outcome,
+            "status": done.status,
+            "error": None,
+            "failures": 0,
+            "rhythm": rhythm,
+            **(facts or {}),
+        }
+        if new:
+            values["new_at"] = now
+        wishes = values.get("wishes", feed.wishes)
+        values["due_at"] = _next(
+            deps,
+            feed,
+            rhythm=rhythm,
+            wishes=wishes,
+            now=now,
+            failures=0,
+            outcome="new" if new else "unchanged",
+            hop=hop,
+        )
+        line = {"at": now, "status": done.status, "entries": done.entries, "new": new, "detail": done.detail}
+        feeds.save_poll(tx, feed.id, values, {**line, "outcome": done.outcome, "document": document})
+        return done
+
+    done = deps.saved(save)
+    log.info("feed.polled", extra={"feed": feed.slug, "outcome": done.outcome, "status": done.status, "new": done.new})
+    return done
+
+
+def _failed(deps: Deps, feed: Row, token: str, detail: str, *, wanted_s: float = 0.0) -> Polled:
+    now = deps.clock()
+    failures = feed.failures + 1
+    polled = Polled(slug=feed.slug, outcome="failed", detail=detail[:500])
+
+    def save(tx: Connection) -> None:
+        hosts.give_back(tx, feed.host, holder=feeds.holder(token, feed.id))
+        if not feeds.still_ours(tx, feed.id, token=token):
+            return
+        due_at = _next(
+            deps,
+            feed,
+            rhythm=feed.rhythm,
+            wishes=feed.wishes,
+            now=now,
+            failures=failures,
+            outcome="failed",
+            hop=None,
+            wanted_s=wanted_s,
+        )
+        values = {"polled_at": now, "outcome": "failed", "error": polled.detail, "failures": failures}
+        feeds.save_poll(
+            tx, feed.id, {**values, "due_at": due_at}, {"at": now, "outcome": "failed", "detail": detail[:500]}
+        )
+
+    deps.saved(save)
+    log.warning("feed.failed", extra={"feed": feed.slug, "failures": failures, "error": detail[:300]})
+    return polled
+
+
+def _next(
+    deps: Deps,
+    feed: Row,
+    *,
+    rhythm: Sequence[float],
+    wishes: Mapping[str, Any],
+    now: datetime,
+    failures: int,
+    outcome: str,
+    hop: Hop | None,
+    wanted_s: float = 0.0,
+) -> datetime:
+    settings = deps.settings
+    asked_s = retry_after_s(hop.header("Retry-After"), now) if hop is not None else None
+    return next_poll(
+        CadencePolicy(floor_s=settings.poll_floor_s, ceiling_s=settings.poll_ceiling_s),
+        interval_s=feed.interval_s,
+        now=now,
+        recent_new_at=[datetime.fromtimestamp(moment, UTC) for moment in rhythm],
+        outcome=outcome,
+        failures=failures,
+        retry_after_s=max(wanted_s, asked_s or 0.0),
+        max_age_s=freshness_s(hop.headers, now) if hop is not None else 0.0,
+        ttl_s=wishes.get("ttl_s", 0.0),
+        update_period_s=wishes.get("update_period_s", 0.0),
+        skip_hours=frozenset(wishes.get("skip_hours", ())),
+        skip_days=frozenset(wishes.get("skip_days", ())),
+        jitter=deps.dice(),
+    )
+
+
+# ---------------------------------------------------------------- what is new
+
+
+def _insert(deps: Deps, tx: Connection, feed: Row, parsed: ParsedFeed, now: datetime) -> int:
+    """Sightings and new rows of one document. Returns: how many articles are really new."""
+    selection = _selection(tx, feed, parsed.entries)
+    aliases = articles.known_under(tx, [new.keys.article_id for new in selection.new])
+    fresh = [new for new in selection.new if new.keys.article_id not in aliases]
+    wanted = [new for new in fresh if _wanted(feed, new.entry)]
+    rows = [_article_row(feed, new.entry, new.keys.article_id, now) for new in wanted]
+    hosts.ensure(tx, [row["host"] for row in rows], now=now)
+    bodies = {new.keys.article_id: packed(new.entry) for new in wanted}
+    inserted = articles.insert_discovered(tx, rows, bodies)
+    skipped = {new.keys.entry_key for new in fresh} - {new.keys.entry_key for new in wanted}
+    feeds.insert_sightings(
+        tx,
+        [
+            {
+                "feed_id": feed.id,
+                "entry_key": seen.keys.entry_key,
+                "guid_key": seen.keys.guid_key,
+                "article_id": aliases.get(seen.article_id, seen.article_id),
+                "url": seen.entry.url,
+                "title": seen.entry.title,
+                "feed_date": seen.entry.published_at,
+                "seen_at": now,
+                "fingerprint": seen.keys.fingerprint,
+                "skipped": seen.skipped or seen.keys.entry_key in skipped,
+            }
+            for seen in selection.sightings
+        ],
+    )
+    for unusable in selection.unusable:
+        log.info("item.unusable", extra={"feed": feed.slug, "reason": unusable.reason})
+    return len(inserted)

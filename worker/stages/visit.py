@@ -1,0 +1,363 @@
+"""One visit to a site: robots.txt first, the host gate's permission, the request, and what it taught about the site.
+
+A redirect to another site, or to an address whose robots.txt is not known yet, is a new visit: if that site may not be
+asked at once, the caller gets the hops so far and comes back later, to go on from there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from sqlalchemy.engine import Connection
+
+from worker.errors import NewsmillError, QuarantineError, RetryableError
+from worker.fetch import pacing
+from worker.fetch.classify import VerdictKind, judge
+from worker.fetch.coding import decoded_body
+from worker.fetch.http import FetchRequest, RedirectStopped
+from worker.fetch.robots import CAP_BYTES, RobotsDecision, allowed, crawl_delay_s, read_robots
+from worker.fetch.trouble import FetchFailedError
+from worker.ledger import hosts
+from worker.ledger.tables import Row
+from worker.model import Exchange, Hop
+from worker.stages.deps import Deps
+from worker.urls import authority, gate_key
+
+log = logging.getLogger("newsmill")
+
+MAX_LEGS = 4  # sites that one chain of redirects may cross
+ROBOTS_KEPT = 2000  # per process; the ledger has them all
+ROBOTS_FRESH_S = 600.0  # how long a process believes its own copy of the ledger's robots.txt
+
+
+class NotYetError(NewsmillError):
+    """The site may not be asked now; nothing is wrong."""
+
+    def __init__(self, at: datetime, url: str, hops: tuple[Hop, ...]) -> None:
+        super().__init__(at, url, hops)
+        self.at = at
+        self.url = url
+        self.hops = hops
+
+
+class _NewVisitError(Exception):
+    """A redirect that needs a permission of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RobotsSayNo:
+    """The site's robots.txt does not want us there."""
+
+    url: str
+    hops: tuple[Hop, ...]
+
+
+def pace_of(deps: Deps) -> hosts.PaceOf:
+    """The site's row -> what it may be asked for at the moment."""
+    policy = host_policy(deps)
+
+    def of(row: Row) -> hosts.Pace:
+        state = host_state(row)
+        return hosts.Pace(
+            delay_s=pacing.effective_delay_s(policy, state, row.crawl_delay_s),
+            connections=pacing.effective_connections(policy, state),
+        )
+
+    return of
+
+
+def host_policy(deps: Deps) -> pacing.HostPolicy:
+    return pacing.HostPolicy(delay_s=deps.settings.host_delay_s, connections=deps.settings.host_connections)
+
+
+def host_state(row: Row) -> pacing.HostState:
+    return pacing.HostState(
+        level=row.level, failures=row.failures, blocked_until=row.blocked_until, latency_s=row.latency_s
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """What one request taught about its site; saved together with what it was asked for."""
+
+    host: str
+    holder: str
+    outcome: pacing.Outcome
+    retry_after_s: float | None = None
+    latency_s: float | None = None  # None: no answer came
+    learnt_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visited:
+    """The whole exchange, and the last leg's lesson, which the caller saves (``save_lesson``)."""
+
+    exchange: Exchange
+    lesson: Lesson
+
+
+def visit(
+    deps: Deps,
+    request: Callable[[str], FetchRequest],
+    url: str,
+    *,
+    holder: str,
+    permitted: bool,
+    obey_robots: bool = True,
+) -> Visited | RobotsSayNo:
+    """Fetch a URL as its site allows it.
+
+    Args:
+        deps: The doors.
+        request: Makes the request for a URL (the first one, and where redirects lead).
+        url: Where to start.
+        holder: Who holds the slot at the site; given back in any case.
+        permitted: Dispatch has taken the slot for this URL's site already, and its start is booked.
+        obey_robots: Feeds are subscribed to by a person: their documents are fetched whatever robots.txt says.
+
+    Raises:
+        NotYetError: a site may not be asked now.
+        RetryableError, QuarantineError, RefusedAddressError: as the door says.
+    """
+    hops: tuple[Hop, ...] = ()
+    obeys = obey_robots and deps.settings.obey_robots
+    for _leg in range(MAX_LEGS):
+        host = gate_key(url)
+        with _slot(deps, host, holder=holder, permitted=permitted) as slot:
+            rules = None
+            if obeys:
+                rules = _known_robots(deps, authority(url))
+                if rules is None:
+                    slot.take(url, hops)
+                    rules = _fetch_robots(deps, url, slot)
+                if not allowed(rules.text, deps.settings.user_agent, url):
+                    return RobotsSayNo(url=url, hops=hops)
+            slot.take(url, hops)
+            try:
+                exchange, lesson = _leg_of(deps, request(url), slot, obeys=obeys)
+            except RedirectStopped as stop:
+                if not isinstance(stop.__cause__, _NewVisitError):
+                    raise
+                slot.give_back(_lesson(deps, slot, stop.exchange_so_far.final))
+                hops = (*hops, *stop.exchange_so_far.hops)
+                url = stop.next_url
+                permitted = False
+            else:
+                slot.passed_on = True
+                return Visited(exchange=Exchange(hops=(*hops, *exchange.hops)), lesson=lesson)
+    raise QuarantineError("redirect-loop", f"crosses more than {MAX_LEGS} sites: {url}")
+
+
+@dataclass(slots=True, kw_only=True)
+class _Slot:
+    """A place at a site, while a leg lasts."""
+
+    deps: Deps
+    host: str
+    holder: str
+    held: bool
+    passed_on: bool = False  # the caller gives it back, with its own save
+
+    def take(self, url: str, hops: tuple[Hop, ...]) -> None:
+        if self.held:
+            return
+        now = self.deps.clock()
+        at = self.deps.saved(
+            lambda tx: hosts.take(
+                tx,
+                self.host,
+                holder=self.holder,
+                now=now,
+                expires_at=self.deps.working_until(now),
+                pace_of=pace_of(self.deps),
+            )
+        )
+        if at is not None:
+            raise NotYetError(at, url, hops)
+        self.held = True
+
+    def give_back(self, lesson: Lesson | None) -> None:
+        if not self.held:
+            return
+        if lesson is None:
+            self.deps.saved(lambda tx: hosts.give_back(tx, self.host, holder=self.holder))
+        else:
+            self.deps.saved(lambda tx: save_lesson(self.deps, tx, lesson))
+        self.held = False
+
+
+@contextmanager
+def _slot(deps: Deps, host: str, *, holder: str, permitted: bool) -> Iterator[_Slot]:
+    """Whichever way a leg ends, its slot is given back: one that stays keeps the site closed until it expires."""
+    slot = _Slot(deps=deps, host=host, holder=holder, held=permitted)
+    try:
+        yield slot
+    except FetchFailedError as failed:
+        outcome: pacing.Outcome = "unreachable" if failed.is_unreachable else "error"
+        slot.give_back(Lesson(host=host, holder=holder, outcome=outcome, learnt_at=deps.clock()))
+        raise
+    finally:
+        if not slot.passed_on:
+            slot.give_back(None)
+
+
+def _leg_of(deps: Deps, request: FetchRequest, slot: _Slot, *, obeys: bool) -> tuple[Exchange, Lesson]:
+    """The hops inside one site. Redirects to elsewhere, or past unread robots.txt, need a visit of their own."""
+
+    def may_visit(target: str) -> None:
+        if gate_key(target) != slot.host:
+            raise _NewVisitError
+        if obeys and authority(target) != authority(request.url):
+            raise _NewVisitError
+
+    exchange = deps.fetcher.fetch(request, may_visit=may_visit)
+    return exchange, _lesson(deps, slot, exchange.final)
+
+
+_OUTCOMES: dict[VerdictKind, pacing.Outcome] = {
+    VerdictKind.REFUSED: "refused",
+    VerdictKind.SLOW_DOWN: "slow_down",
+    VerdictKind.RETRY: "error",
+}
+
+
+def _lesson(deps: Deps, slot: _Slot, hop: Hop) -> Lesson:
+    answer = judge(hop.status, hop.headers, now=hop.ended_at, sent_validators=True)
+    return Lesson(
+        host=slot.host,
+        holder=slot.holder,
+        outcome=_OUTCOMES.get(answer.kind, "ok"),
+        retry_after_s=answer.retry_after_s,
+        latency_s=(hop.ended_at - hop.began_at).total_seconds(),
+        learnt_at=deps.clock(),
+    )
+
+
+def save_lesson(deps: Deps, tx: Connection, lesson: Lesson, *, known: Row | None = None) -> None:
+    """Keep what a response taught about its site, and give the slot back.
+
+    ``known``: the site's row as it was a moment ago; when nothing changes by it, the row is not touched.
+    """
+    hosts.give_back(tx, lesson.host, holder=lesson.holder)
+    if known is not None and _after(deps, known, lesson) is None:
+        return
+    row = hosts.load(tx, [lesson.host]).get(lesson.host)
+    after = _after(deps, row, lesson) if row is not None else None
+    if after is None:
+        return
+    state = {
+        "level": after.level,
+        "failures": after.failures,
+        "blocked_until": after.blocked_until,
+        "latency_s": after.latency_s,
+    }
+    hosts.save_state(tx, lesson.host, state, hold_until=after.blocked_until)
+
+
+def _after(deps: Deps, row: Row, lesson: Lesson) -> pacing.HostState | None:
+    """The site's new state; None: as good as the old one."""
+    before = host_state(row)
+    after = pacing.after_response(
+        before,
+        outcome=lesson.outcome,
+        retry_after_s=lesson.retry_after_s,
+        latency_s=lesson.latency_s,
+        now=lesson.learnt_at,
+        jitter=deps.dice(),
+    )
+    return None if _as_good_as(before, after) else after
+
+
+def _as_good_as(one: pacing.HostState, other: pacing.HostState) -> bool:
+    """Would anything be done differently? A latency that drifts below what slows us down is not worth a write."""
+    slow = max(one.latency_s or 0.0, other.latency_s or 0.0) >= pacing.SLOW_LATENCY_S
+    return not slow and replace(one, latency_s=None) == replace(other, latency_s=None)
+
+
+# ---------------------------------------------------------------- robots.txt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """A site's robots.txt as this process believes it for a while."""
+
+    text: str
+    until: datetime
+
+
+def _known_robots(deps: Deps, where: str) -> Rules | None:
+    """What a site's robots.txt says, from this process's copy or the ledger; None: it must be read (again)."""
+    now = deps.clock()
+    cached = deps.robots_cache.get(where)
+    if cached is not None and cached.until > now:
+        return cached
+    with deps.ledger.reading() as connection:
+        row = hosts.robots_of(connection, where)
+    if row is None or row.expires_at <= now:
+        return None
+    return _believed(deps, where, row.text, row.expires_at)
+
+
+def _believed(deps: Deps, where: str, text: str, expires_at: datetime) -> Rules:
+    if len(deps.robots_cache) >= ROBOTS_KEPT:
+        deps.robots_cache.clear()
+    rules = Rules(text=text, until=min(expires_at, deps.clock() + timedelta(seconds=ROBOTS_FRESH_S)))
+    deps.robots_cache[where] = rules
+    return rules
+
+
+def _fetch_robots(deps: Deps, url: str, slot: _Slot) -> Rules:
+    """Read a site's robots.txt with the slot in hand; the slot is given back, a page needs a permission of its own."""
+    where = authority(url)
+    status, body, lesson = _asked_robots(deps, where, slot)
+    now = deps.clock()
+
+    def save(tx: Connection) -> RobotsDecision:
+        known = hosts.robots_of(tx, where)
+        failing_since = known.failing_since if known is not None else None
+        decision = read_robots(status, body, now=now, unreachable_since=failing_since)
+        failing = decision.available == "disallow-all"
+        values = {
+            "available": decision.available,
+            "text": decision.text,
+            "status": status,
+            "fetched_at": now,
+            "expires_at": decision.expires_at,
+            "failing_since": (failing_since or now) if failing else None,
+        }
+        hosts.save_robots(tx, where, values)
+        delay_s = crawl_delay_s(decision.text, deps.settings.user_agent)
+        hosts.save_state(tx, slot.host, {"crawl_delay_s": delay_s}, hold_until=None)
+        return decision
+
+    decision = deps.saved(save)
+    slot.give_back(lesson)
+    return _believed(deps, where, decision.text, decision.expires_at)
+
+
+def _asked_robots(deps: Deps, where: str, slot: _Slot) -> tuple[int | None, bytes | None, Lesson | None]:
+    """The answer to robots.txt: status, body, and what it taught about the site; no status: none came."""
+    request = FetchRequest(
+        url=f"{where}/robots.txt",
+        accept="text/plain,*/*;q=0.5",
+        cap_bytes=CAP_BYTES,
+        total_timeout_s=min(10.0, deps.settings.fetch_timeout_s),
+    )
+    try:
+        exchange, lesson = _leg_of(deps, request, slot, obeys=False)
+    except RedirectStopped as stop:
+        # robots.txt of another site does not speak for this one: as if there were none
+        return 404, None, _lesson(deps, slot, stop.exchange_so_far.final)
+    except FetchFailedError as failed:
+        log.info("robots.unreachable", extra={"authority": where, "error": str(failed)})
+        outcome: pacing.Outcome = "unreachable" if failed.is_unreachable else "error"
+        return None, None, Lesson(host=slot.host, holder=slot.holder, outcome=outcome, learnt_at=deps.clock())
+    try:
+        return exchange.final.status, decoded_body(exchange.final, CAP_BYTES), lesson
+    except (RetryableError, QuarantineError) as error:
+        log.info("robots.unreadable", extra={"authority": where, "error": str(error)})
+        return 404, None, lesson

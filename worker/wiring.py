@@ -1,0 +1,66 @@
+"""The one place that builds doors from settings."""
+
+from __future__ import annotations
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from config.settings import Settings
+from worker.archive.filesystem import FileStore
+from worker.archive.objectstore import S3Store
+from worker.archive.store import Store
+from worker.fetch.guard import AddressGuard
+from worker.fetch.http import Fetcher
+from worker.ledger.session import Ledger
+from worker.observe import report
+from worker.publish.broker import Publisher
+from worker.stages.deps import Deps
+
+
+def now_utc() -> datetime:
+    """The clock of every entry point."""
+    return datetime.now(UTC)
+
+
+def build(settings: Settings) -> Deps:
+    """Everything a process needs to work. Call after a fork: connections must not be shared."""
+    return Deps(
+        settings=settings,
+        ledger=open_ledger(settings),
+        store=open_store(settings),
+        fetcher=open_fetcher(settings),
+        publisher=open_publisher(settings),
+        clock=now_utc,
+        dice=random.random,
+        report=report,
+        threads=ThreadPoolExecutor(max_workers=settings.batch, thread_name_prefix="newsmill"),
+    )
+
+
+def open_ledger(settings: Settings) -> Ledger:
+    return Ledger(settings.database_url)
+
+
+def open_store(settings: Settings) -> Store:
+    parts = urlsplit(settings.archive_url)
+    if parts.scheme == "file":
+        return FileStore(Path(unquote(parts.path)))
+    return S3Store(parts.netloc, parts.path.strip("/"), endpoint_url=settings.s3_endpoint or None)
+
+
+def open_fetcher(settings: Settings) -> Fetcher:
+    guard = AddressGuard(settings.allow_networks, settings.allow_ports)
+    return Fetcher(
+        user_agent=settings.user_agent,
+        guard=guard,
+        connect_timeout_s=settings.connect_timeout_s,
+        clock=now_utc,
+    )
+
+
+def open_publisher(settings: Settings) -> Publisher:
+    prefix = f"{settings.namespace}." if settings.namespace else ""
+    return Publisher(settings.publish_url, namespace=prefix, holding_cap=settings.holding_cap)
