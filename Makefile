@@ -1,3 +1,63 @@
+# make run needs Python 3.11 or newer and make, nothing else. Everything it installs goes into .venv.
+
+BIN := .venv/bin
+# A set of installed packages is named by the lock file it came from: another lock, another installation.
+RUN_STAMP = .venv/installed-$(shell cat requirements.txt pyproject.toml | cksum | cut -d ' ' -f 1)
+DEV_STAMP = .venv/installed-dev-$(shell cat requirements-dev.txt pyproject.toml | cksum | cut -d ' ' -f 1)
+PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+
+.PHONY: run test check bench-line lock clean
+.DELETE_ON_ERROR:
+
+run: $(RUN_STAMP)
+	@exec $(BIN)/newsmill up --sample
+
+test: $(DEV_STAMP)
+	@$(BIN)/python -m pytest
+
+check: $(DEV_STAMP)
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+# How many articles a second, and what one costs: make bench-line ARGS=--short
+bench-line: $(DEV_STAMP)
+	@$(BIN)/python -m bench.line $(ARGS)
+
 lock:
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+
+# What was installed and what tools left; never var/, where articles are.
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A name on the PATH is no promise: version managers leave commands that only print an error. So each is tried.
+$(BIN)/python:
+	@for python in python3.12 python3.11 python3.13 python3.14 python3 python; do \
+	  if $$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+	    echo "Making .venv with $$python."; exec $$python -m venv .venv; \
+	  fi; \
+	done; \
+	echo "No Python 3.11 or newer with its venv module was found: install one (on Debian and Ubuntu: python3 and" \
+	     "python3-venv)." >&2; exit 1
+
+$(RUN_STAMP): | $(BIN)/python
+	@echo "Installing what requirements.txt pins: a minute or two, once."
+	@$(PIP) install --require-hashes -r requirements.txt
+	@$(install_newsmill)
+	@rm -f .venv/installed-[0-9]*; touch $@
+
+$(DEV_STAMP): | $(BIN)/python
+	@echo "Installing what requirements-dev.txt pins: a minute or two, once."
+	@$(PIP) install --require-hashes -r requirements-dev.txt
+	@$(install_newsmill)
+	@rm -f .venv/installed-dev-*; touch $@
+
+# setuptools is in the lock only where a dependency needs it; elsewhere pip fetches it for the moment of building.
+install_newsmill = \
+  if $(BIN)/python -c 'import setuptools, sys; sys.exit(int(setuptools.__version__.split(".")[0]) < 83)' 2>/dev/null; \
+  then $(PIP) install --no-deps --no-build-isolation --editable .; \
+  else $(PIP) install --no-deps --editable .; fi

@@ -69,7 +69,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
 
 
 def _queues(settings: Settings, prefix: str) -> dict[str, dict[str, Any]]:
-    """Last stage first. On RabbitMQ quorum queues: after a crash they deliver again what was not acked, and little else."""
+    """Last stage first. On RabbitMQ quorum queues: a crash makes them deliver little again that was done."""
     arguments = {} if is_redis(settings.broker_url) else {"x-queue-type": "quorum"}
     exchange = f"{prefix}tasks"
     return {

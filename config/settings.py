@@ -6,6 +6,7 @@ says what to do, not the first task at night. The README's table and ``newsmill 
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
@@ -382,8 +383,6 @@ def embedded_socket(home: Path) -> Path:
     path = home / "broker" / "redis.sock"
     if len(str(path).encode()) <= 100:  # noqa: PLR2004 - sun_path is 108 with its NUL; some room for suffixes
         return path
-    import hashlib
-
     return Path("/tmp") / f"newsmill-{hashlib.sha256(str(home).encode()).hexdigest()[:16]}.sock"  # noqa: S108 - the folder's length is the point; the socket itself is 0700
 
 

@@ -10,7 +10,7 @@ from tasks.base import StageTask
 from tasks.process import deps
 from worker import stages
 from worker.model import State
-from worker.stages import Batch, Deps
+from worker.stages import Deps
 
 
 def start(doors: Deps) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from celery import Task
+
 from tasks.alarm import Alarm
 from tasks.app import app
 from tasks.articles import start
@@ -29,7 +31,7 @@ def due() -> int:
 
 
 @app.task(bind=True, name="feeds.poll")
-def poll(self, feed_ids: list[int]) -> dict[str, str]:  # type: ignore[no-untyped-def]
+def poll(self: Task, feed_ids: list[int]) -> dict[str, str]:
     """Feeds -> new article rows; what may start of them starts at once. Returns: slug -> outcome."""
     doors = deps()
     polled = stages.poll(doors, feed_ids, token=self.request.root_id)

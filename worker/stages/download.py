@@ -77,24 +77,25 @@ def _download(deps: Deps, row: Row, host_row: Row) -> bool:
         return False
     try:
         page = _visit(deps, row, holder)
-        if page.problem is not None and not _feed_has_it(deps, row):
-            return _rejected(deps, row, page)
-        return _downloaded(deps, row, page, host_row)
+        if page.problem is None or _feed_has_it(deps, row):
+            return _downloaded(deps, row, page, host_row)
+        return _rejected(deps, row, page)
     except NotYetError as wait:
         return _later(deps, row, wait)
-    except RetryableError as error:
-        if row.attempts >= FULL_TEXT_ATTEMPTS and _feed_has_it(deps, row):
+    except Exception as error:  # noqa: BLE001 - costs its own article only: it is logged, reported and settled
+        problem = _settled_without_page(row, error)
+        if problem is not None and _feed_has_it(deps, row):
             told(deps, row, "download", error)
-            return _downloaded(deps, row, _Page(exchange=None, lesson=None, problem="unreachable"), host_row)
+            return _downloaded(deps, row, _Page(exchange=None, lesson=None, problem=problem), host_row)
         outcome_of(deps, row, "download", error)
-    except NewsmillError as error:
-        if isinstance(error, QuarantineError) and _feed_has_it(deps, row):
-            told(deps, row, "download", error)
-            return _downloaded(deps, row, _Page(exchange=None, lesson=None, problem=error.reason), host_row)
-        outcome_of(deps, row, "download", error)
-    except Exception as error:  # noqa: BLE001 - a bug costs its own article only; it is logged, reported and retried
-        outcome_of(deps, row, "download", error)
-    return False
+        return False
+
+
+def _settled_without_page(row: Row, error: Exception) -> str | None:
+    """Is it time to do without this page, if the feed has the text? The problem's name; None: try again first."""
+    if isinstance(error, QuarantineError):
+        return error.reason
+    return "unreachable" if isinstance(error, RetryableError) and row.attempts >= FULL_TEXT_ATTEMPTS else None
 
 
 def _visit(deps: Deps, row: Row, holder: str) -> _Page:

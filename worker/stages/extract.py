@@ -64,7 +64,8 @@ def _extract(deps: Deps, row: Row, given: _Input) -> Outcome:
     if deps.stopping.is_set():
         return None
     try:
-        html, url, headers = b"", row.url, ()
+        html, url = b"", row.url
+        headers: tuple[tuple[str, str], ...] = ()
         if row.exchange.get("key") and row.exchange.get("problem") is None:
             final = read_exchange(deps.store.get(row.exchange["key"])).final
             html = decoded_body(final, deps.settings.page_cap_bytes)

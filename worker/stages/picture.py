@@ -81,8 +81,9 @@ def _picture(deps: Deps, row: Row, candidates: tuple[ImageCandidate, ...]) -> bo
     give_up_at = row.extracted_at + timedelta(seconds=PATIENCE_S)
     try:
         found, spooled = _first_good(deps, row, candidates, give_up_at)
-    except NotYetError:
-        deps.saved(lambda tx: articles.let_go(tx, row, ready_at=wait.at, counted=False))
+    except NotYetError as wait:
+        later = wait.at
+        deps.saved(lambda tx: articles.let_go(tx, row, ready_at=later, counted=False))
         return False
     except UnavailableError as error:
         outcome_of(deps, row, "picture", error)

@@ -13,15 +13,16 @@ from sqlalchemy.engine import Connection
 
 from worker.archive.keys import feed_key
 from worker.errors import NewsmillError, QuarantineError, RetryableError, UnavailableError
-from worker.feeds.cadence import CadencePolicy, next_poll
+from worker.feeds.cadence import CadencePolicy, Outcome, next_poll
 from worker.feeds.parse import parse_feed
+from worker.feeds.select import KnownSighting, Seen, Selection, keys_of, select_new
 from worker.fetch.classify import VerdictKind, freshness_s, judge, retry_after_s
 from worker.fetch.coding import decoded_body
 from worker.fetch.http import FetchRequest
 from worker.ledger import articles, feeds, hosts
 from worker.ledger.session import dispatch_lock
 from worker.ledger.tables import Row
-from worker.model import Hop, ParsedFeed
+from worker.model import Entry, Hop, ParsedFeed
 from worker.stages.deps import Deps, packed
 from worker.stages.visit import NotYetError, RobotsSayNo, Visited, pace_of, save_lesson, visit
 from worker.urls import display_url, gate_key
@@ -263,7 +264,7 @@ def _saved(
         save_lesson(deps, tx, seen.lesson)
         if not feeds.still_ours(tx, feed.id, token=token):
             return replace(polled, outcome="waiting", detail="another poll took over")
-        new = _insert(deps, tx, feed, parsed, now) if parsed is not None else 0
+        new = _insert(tx, feed, parsed, now) if parsed is not None else 0
         done = replace(polled, new=new, outcome="new" if new else polled.outcome)
         rhythm = [*feed.rhythm, *([now.timestamp()] if new else [])][-feeds.RHYTHM_KEPT :]
         values: dict[str, Any] = {
@@ -336,7 +337,7 @@ def _next(
     wishes: Mapping[str, Any],
     now: datetime,
     failures: int,
-    outcome: str,
+    outcome: Outcome,
     hop: Hop | None,
     wanted_s: float = 0.0,
 ) -> datetime:
@@ -362,17 +363,16 @@ def _next(
 # ---------------------------------------------------------------- what is new
 
 
-def _insert(deps: Deps, tx: Connection, feed: Row, parsed: ParsedFeed, now: datetime) -> int:
+def _insert(tx: Connection, feed: Row, parsed: ParsedFeed, now: datetime) -> int:
     """Sightings and new rows of one document. Returns: how many articles are really new."""
     selection = _selection(tx, feed, parsed.entries)
-    aliases = articles.known_under(tx, [new.keys.article_id for new in selection.new])
-    fresh = [new for new in selection.new if new.keys.article_id not in aliases]
-    wanted = [new for new in fresh if _wanted(feed, new.entry)]
-    rows = [_article_row(feed, new.entry, new.keys.article_id, now) for new in wanted]
+    aliases = articles.known_under(tx, [seen.article_id for seen in selection.new])
+    fresh = [seen for seen in selection.new if seen.article_id not in aliases]
+    unwanted = {seen.keys.entry_key for seen in fresh if not _wanted(feed, seen.entry)}
+    wanted = [seen for seen in fresh if seen.keys.entry_key not in unwanted]
+    rows = [_article_row(feed, seen, now) for seen in wanted]
     hosts.ensure(tx, [row["host"] for row in rows], now=now)
-    bodies = {new.keys.article_id: packed(new.entry) for new in wanted}
-    inserted = articles.insert_discovered(tx, rows, bodies)
-    skipped = {new.keys.entry_key for new in fresh} - {new.keys.entry_key for new in wanted}
+    inserted = articles.insert_discovered(tx, rows, {seen.article_id: packed(seen.entry) for seen in wanted})
     feeds.insert_sightings(
         tx,
         [
@@ -386,7 +386,7 @@ def _insert(deps: Deps, tx: Connection, feed: Row, parsed: ParsedFeed, now: date
                 "feed_date": seen.entry.published_at,
                 "seen_at": now,
                 "fingerprint": seen.keys.fingerprint,
-                "skipped": seen.skipped or seen.keys.entry_key in skipped,
+                "skipped": seen.skipped or seen.keys.entry_key in unwanted,
             }
             for seen in selection.sightings
         ],
@@ -394,3 +394,48 @@ def _insert(deps: Deps, tx: Connection, feed: Row, parsed: ParsedFeed, now: date
     for unusable in selection.unusable:
         log.info("item.unusable", extra={"feed": feed.slug, "reason": unusable.reason})
     return len(inserted)
+
+
+def _selection(tx: Connection, feed: Row, entries: Sequence[Entry]) -> Selection:
+    keyed = [(entry, keys_of(entry, feed.slug)) for entry in entries]
+    known = feeds.known_sightings(
+        tx,
+        feed.id,
+        entry_keys=[keys.entry_key for _, keys in keyed],
+        guid_keys=[keys.guid_key for _, keys in keyed if keys.guid_key is not None],
+    )
+    by_guid: dict[str, list[KnownSighting]] = {}
+    for row in known:
+        if row.guid_key is not None:
+            sighting = KnownSighting(
+                article_id=row.article_id, title=row.title, published_at=row.feed_date, url=row.url
+            )
+            by_guid.setdefault(row.guid_key, []).append(sighting)
+    return select_new(
+        keyed,
+        known=frozenset(row.entry_key for row in known),
+        by_guid=by_guid,
+        first_poll=feed.first_poll,
+        is_first=not known and not feeds.has_sightings(tx, feed.id),
+    )
+
+
+def _wanted(feed: Row, entry: Entry) -> bool:
+    """Does the feed's operator want this link followed?"""
+    return feed.offsite == "follow" or entry.url is None or gate_key(entry.url) == feed.host
+
+
+def _article_row(feed: Row, seen: Seen, now: datetime) -> dict[str, Any]:
+    entry = seen.entry
+    return {
+        "article_id": seen.article_id,
+        "feed_id": feed.id,
+        "url": entry.url,
+        "guid": entry.guid,
+        "title": entry.title,
+        "host": gate_key(entry.url) if entry.url else FEED_SITE,
+        "priority": feed.priority,
+        "feed_date": entry.published_at,
+        "ready_at": now,
+        "discovered_at": now,
+    }

@@ -113,14 +113,15 @@ def _prepared(
 
 def _publication(row: Row, record: ArticleRecord, sequence: int, sightings: Sequence[Row]) -> Publication:
     exchange, kept = row.exchange or {}, row.archive
+    url_final = exchange.get("url_final") if exchange.get("problem") is None else None
     return Publication(
         article_id=row.article_id,
         revision=row.revision,
         kind="published" if row.revision == 1 else "updated",
         sequence=sequence,
-        url=record.canonical_url or exchange.get("url_final") or row.url or f"urn:newsmill:{row.article_id}",
+        url=record.canonical_url or url_final or row.url,
         url_requested=row.url,
-        url_final=exchange.get("url_final"),
+        url_final=url_final,
         guid=row.guid,
         sightings=tuple(Sighting(feed=seen.slug, feed_date=seen.feed_date, seen_at=seen.seen_at) for seen in sightings),
         discovered_at=row.discovered_at,

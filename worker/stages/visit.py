@@ -292,7 +292,7 @@ class Rules:
 def _known_robots(deps: Deps, where: str) -> Rules | None:
     """What a site's robots.txt says, from this process's copy or the ledger; None: it must be read (again)."""
     now = deps.clock()
-    cached = deps.robots_cache.get(where)
+    cached: Rules | None = deps.robots_cache.get(where)
     if cached is not None and cached.until > now:
         return cached
     with deps.ledger.reading() as connection:

@@ -135,7 +135,11 @@ def test_a_site_gets_one_claim_until_its_delay_is_over(ledger: Ledger) -> None:
     def claimed(at: datetime) -> int:
         with ledger.transaction() as tx:
             ready = articles.ready_by_host(tx, now=at, limit=10, pace_of=second_of_delay)
-            return len(articles.lease(tx, ready, token=f"{at}"[-8:], now=at, until=at + MINUTE, slot_until=at + MINUTE)) if ready else 0
+            return (
+                len(articles.lease(tx, ready, token=f"{at}"[-8:], now=at, until=at + MINUTE, slot_until=at + MINUTE))
+                if ready
+                else 0
+            )
 
     seconds = (0, 0.5, 0.999, 1, 1.5, 2)
     assert [claimed(NOW + timedelta(seconds=s)) for s in seconds] == [1, 0, 0, 1, 0, 1]
@@ -188,9 +192,7 @@ def test_taking_a_place_is_granted_refused_and_given_back(ledger: Ledger) -> Non
 
     def take(holder: str) -> datetime | None:
         with ledger.transaction() as tx:
-            return hosts.take(
-                tx, "a.example", holder=holder, now=NOW, expires_at=NOW + MINUTE, pace_of=one_at_a_time
-            )
+            return hosts.take(tx, "a.example", holder=holder, now=NOW, expires_at=NOW + MINUTE, pace_of=one_at_a_time)
 
     assert take("x") is None
     refused = take("y")
@@ -216,9 +218,11 @@ def test_retry_goes_on_behind_the_page_that_is_kept(ledger: Ledger) -> None:
 def test_the_next_wake_up_is_the_first_moment_a_waiting_row_may_start(ledger: Ledger) -> None:
     add_articles(ledger, 2, host_of=lambda _: "one.example")
     with ledger.transaction() as tx:
-        tx.execute(sa.text("UPDATE hosts SET next_start_at = :at WHERE host = 'one.example'").bindparams(
-            sa.bindparam("at", NOW + timedelta(seconds=3), type_=article_rows.c.ready_at.type)
-        ))
+        tx.execute(
+            sa.text("UPDATE hosts SET next_start_at = :at WHERE host = 'one.example'").bindparams(
+                sa.bindparam("at", NOW + timedelta(seconds=3), type_=article_rows.c.ready_at.type)
+            )
+        )
         woken = articles.next_ready_at(tx, now=NOW, horizon=NOW + timedelta(seconds=10))
         too_far = articles.next_ready_at(tx, now=NOW, horizon=NOW + timedelta(seconds=2))
     assert woken == NOW + timedelta(seconds=3)

@@ -1,0 +1,182 @@
+"""``newsmill migrate``, ``status``, ``audit``, and what all commands do when something is wrong."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.cli.conftest import NOW, Books, Newsmill
+from worker.cli.inspect import beat_trouble, is_silent, percentile
+from worker.ledger.migrate import head
+from worker.model import OPEN_STATES, TERMINAL_STATES
+
+READERS = (
+    ("status",),
+    ("audit",),
+    ("why", "https://harbour.example/tram"),
+    ("feeds", "list"),
+    ("articles", "list"),
+    ("quarantine", "list"),
+)
+
+
+def test_migrating_says_from_where_to_where_and_twice_is_fine(newsmill: Newsmill) -> None:
+    assert newsmill("migrate").out == f"Migrated the schema from nothing to {head()}.\n"
+    assert newsmill("migrate").out == f"The schema was up to date: {head()}.\n"
+
+
+@pytest.mark.parametrize("command", READERS, ids=" ".join)
+def test_without_a_database_commands_say_how_to_make_one(newsmill: Newsmill, command: tuple[str, ...]) -> None:
+    answer = newsmill(*command)
+    assert answer.code == 1
+    assert "run `newsmill migrate` first" in answer.err
+    assert not newsmill.home.exists()
+
+
+def test_an_empty_database_says_so_too(newsmill: Newsmill) -> None:
+    newsmill.home.mkdir()
+    (newsmill.home / "newsmill.db").touch()
+    answer = newsmill("status")
+    assert answer.code == 1
+    assert "has no schema: run `newsmill migrate` first" in answer.err
+
+
+def test_a_database_that_does_not_answer_points_to_the_doctor(newsmill: Newsmill) -> None:
+    answer = newsmill("status", DATABASE_URL="postgres://nobody@127.0.0.1:1/none")
+    assert answer.code == 1
+    assert "newsmill doctor" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("environment", "sentence"),
+    [
+        pytest.param({"NEWSMILL_BATCH": "many"}, "NEWSMILL_BATCH", id="no number"),
+        pytest.param({"NEWSMILL_BACTH": "3"}, "Unknown setting NEWSMILL_BACTH", id="no setting"),
+        pytest.param({"DATABASE_URL": "mysql://x"}, "use postgres:// or sqlite:///", id="no such database"),
+    ],
+)
+def test_a_wrong_setting_ends_in_a_sentence(newsmill: Newsmill, environment: dict[str, str], sentence: str) -> None:
+    answer = newsmill("status", **environment)
+    assert answer.code == 1
+    assert sentence in answer.err
+    assert answer.out == ""
+
+
+@pytest.mark.parametrize("arguments", [("nonsense",), ("status", "--nonsense"), ("why",)], ids=" ".join)
+def test_wrong_usage_is_code_2(newsmill: Newsmill, arguments: tuple[str, ...]) -> None:
+    assert newsmill(*arguments).code == 2
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("feeds", "--help")], ids=" ".join)
+def test_help_and_version_need_no_right_settings(newsmill: Newsmill, arguments: tuple[str, ...]) -> None:
+    answer = newsmill(*arguments, NEWSMILL_BATCH="many")
+    assert answer.code == 0
+    assert "newsmill" in answer.out
+
+
+def test_status_counts_what_waits_and_what_ended(newsmill: Newsmill, books: Books) -> None:
+    feed = books.feed()
+    books.article(feed, "https://harbour.example/a")
+    books.set_aside(feed, "https://harbour.example/b")
+    books.publish(books.article(feed, "https://harbour.example/c"))
+    found = newsmill("status", "--json").json
+    assert found["articles"]["discovered"] == 1
+    assert found["articles"]["quarantined"] == 1
+    assert found["articles"]["published"] == 1
+    assert found["published_last_hour"] == 1
+    assert found["lag_p50_s"] == found["lag_p95_s"] == 5
+    assert found["feeds"]["due"] == 1
+    assert newsmill("status").code == 0
+
+
+def test_status_names_the_feeds_that_need_a_look(newsmill: Newsmill, books: Books) -> None:
+    books.feed("fine")
+    books.feed("broken", failures=3)
+    books.feed("ended", gone_at=NOW)
+    books.feed("off", enabled=False, failures=1)
+    books.feed("quiet", rhythm=[(NOW - timedelta(days=days)).timestamp() for days in (30, 29, 28, 27, 26)])
+    found = newsmill("status", "--json").json["feeds"]
+    assert found["total"] == 5
+    assert found["enabled"] == 4
+    assert (found["failing"], found["silent"], found["gone"]) == (["broken"], ["quiet"], ["ended"])
+    shown = newsmill("status").out
+    assert all(slug in shown for slug in ("broken", "quiet", "ended"))
+
+
+def test_status_says_when_beat_does_not_tick(newsmill: Newsmill, books: Books) -> None:
+    assert "Beat has not ticked yet" in newsmill("status").out
+    books.tick(NOW - timedelta(minutes=10))
+    assert "Beat has not ticked for 10 min: is it running" in newsmill("status").out
+    books.tick(NOW)
+    assert newsmill("status", "--json").json["beat"] is None
+
+
+def test_a_beat_that_missed_a_tick_is_not_called_dead() -> None:
+    ticks = {"feeds.due": NOW - timedelta(seconds=25), "articles.dispatch": NOW - timedelta(seconds=95)}
+    assert beat_trouble(ticks, now=NOW, tick_s=10) is None
+
+
+@pytest.mark.parametrize(
+    ("days_ago", "silent"),
+    [
+        pytest.param((5, 4, 3, 2, 1), False, id="daily, yesterday"),
+        pytest.param((20, 19, 18, 17, 16), True, id="daily, then nothing for 16 days"),
+        pytest.param((40, 30, 20, 19, 18), False, id="gaps of 10 days, nothing for 18"),
+        pytest.param((90, 80), False, id="too little known"),
+    ],
+)
+def test_a_feed_is_silent_by_its_own_rhythm(days_ago: tuple[int, ...], silent: bool) -> None:
+    assert is_silent([(NOW - timedelta(days=days)).timestamp() for days in days_ago], NOW) is silent
+
+
+@given(st.lists(st.floats(min_value=0, max_value=1e6), min_size=1), st.floats(min_value=0.01, max_value=1))
+def test_a_percentile_is_one_of_the_values(values: list[float], share: float) -> None:
+    found = percentile(values, share)
+    assert found in {round(value, 3) for value in values}
+    assert sum(round(value, 3) <= found for value in values) >= share * len(values) - 1e-9  # type: ignore[operator]
+
+
+def test_balanced_books_exit_0(newsmill: Newsmill, books: Books) -> None:
+    feed = books.feed()
+    books.publish(books.article(feed))
+    books.set_aside(feed)
+    answer = newsmill("audit", "--json")
+    assert answer.code == 0
+    assert answer.json["balanced"] is True
+    assert answer.json["discovered"] == 2
+    assert "The books balance." in newsmill("audit").out
+
+
+@pytest.mark.parametrize(
+    ("values", "fault"),
+    [
+        pytest.param({"state": "published", "ended_at": NOW}, "published_without_confirm", id="nobody confirmed"),
+        pytest.param({"state": "rejected", "reason": "gone"}, "ended_without_time", id="no end"),
+        pytest.param({"state": "rejected", "ended_at": NOW}, "ended_without_reason", id="no reason"),
+    ],
+)
+def test_a_fault_in_the_books_exits_1_and_is_named(
+    newsmill: Newsmill, books: Books, values: dict[str, object], fault: str
+) -> None:
+    books.article(books.feed(), **values)
+    answer = newsmill("audit", "--json")
+    assert answer.code == 1
+    assert answer.json[fault] == 1
+    assert answer.json["balanced"] is False
+    assert "do not balance" in newsmill("audit").out
+
+
+def test_a_sighting_without_its_article_is_a_fault_unless_it_was_skipped(newsmill: Newsmill, books: Books) -> None:
+    feed = books.feed()
+    books.sighting(feed, "https://harbour.example/skipped", skipped=True)
+    assert newsmill("audit").code == 0
+    books.sighting(feed, "https://harbour.example/lost")
+    assert newsmill("audit", "--json").json["sightings_without_article"] == 1
+
+
+def test_every_state_is_shown_by_status(newsmill: Newsmill, books: Books) -> None:
+    shown = newsmill("status", "--json").json["articles"]
+    assert set(shown) == {state.value for state in (*OPEN_STATES, *TERMINAL_STATES)}

@@ -1,0 +1,149 @@
+"""The feed's own text: what of it is the article, and whether it is one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from worker.extract.feedtext import is_full_text, read_feed_text
+from worker.extract.render import to_html
+from worker.model import Entry
+
+URL = "https://www.voachinese.com/a/slug/7940337.html"
+LINE = "港口在经过十一个月的修缮之后重新开放，许多居民一早来到码头，迎接第一艘渡轮靠岸。"
+TEXT = f"<p>{LINE}<br /><br />{LINE}第二段。</p><p>{LINE}第三段。</p>"
+LEAD = '<img src="https://images.weserv.nl?url=gdb.voanews.com/9e3c_w900.jpg" width="100%">'
+CAPTION = '<div><small style="color: #999;">港口。(资料照)</small></div>'
+FOOTER = (
+    '<br><hr><div>获取更多RSS：<br><a href="https://feedx.net" style="color:orange">https://feedx.net</a> <br>'
+    '<a href="https://feedx.site">https://feedx.site</a><br></div>'
+)
+
+
+def item(html: str, content: str | None = None) -> Entry:
+    return Entry(guid=None, url=URL, title="港口重新开放", summary_html=html, content_html=content)
+
+
+def test_the_manner_of_feedx_is_taken_apart() -> None:
+    said = read_feed_text(item(f"<div><i>Fri, 17 Jan 2025 14:50:11 GMT</i></div>{LEAD}{CAPTION}{TEXT}{FOOTER}"))
+    assert said is not None
+    assert said.published_at == datetime(2025, 1, 17, 14, 50, 11, tzinfo=UTC)
+    assert said.text == f"{LINE}\n\n{LINE}第二段。\n\n{LINE}第三段。"
+    assert said.images[0].url == "https://gdb.voanews.com/9e3c_w900.jpg"
+    assert (said.images[0].proxied_url or "").startswith("https://images.weserv.nl")
+    assert (said.images[0].caption, said.images[0].chosen_by) == ("港口。(资料照)", "feed-body")
+
+
+@pytest.mark.parametrize(
+    ("header", "published_at", "authors"),
+    [
+        ("<div>20/07/2020 - 04:35</div>", None, ()),
+        ("<div><i>2020年 7月 16日</i></div>", None, ()),
+        ("<div><i>2020-07-20T08:12:39</i></div>", None, ()),
+        ("<div><i><br>2020-07-20T14:58:19Z</i></div>", datetime(2020, 7, 20, 14, 58, 19, tzinfo=UTC), ()),
+        ("<div><i>  文山<br>2020-07-20T12:16:08Z</i></div>", datetime(2020, 7, 20, 12, 16, 8, tzinfo=UTC), ("文山",)),
+        ("<div><i>KARA SWISHER,KARA SWISHER<br>2020-07-20 19:22:17</i></div>", None, ("KARA SWISHER",)),
+    ],
+    ids=["day and clock", "Chinese day", "no zone", "empty author", "author", "author twice, no zone"],
+)  # fmt: skip
+def test_no_header_leaks_into_the_text(header: str, published_at: datetime | None, authors: tuple[str, ...]) -> None:
+    said = read_feed_text(item(f"{header}{TEXT}"))
+    assert said is not None
+    assert said.text.startswith(LINE)
+    assert (said.published_at, said.authors, said.has_header) == (published_at, authors, True)
+
+
+def test_a_first_paragraph_with_a_date_in_it_is_no_header() -> None:
+    said = read_feed_text(item(f"<p>2020年7月16日，港口重新开放。</p>{TEXT}"))
+    assert said is not None
+    assert said.text.startswith("2020年7月16日，港口")
+    assert not said.has_header
+
+
+@pytest.mark.parametrize(
+    "html",
+    [f"{FOOTER}{TEXT}", f"{TEXT}<div>获取更多RSS：feedx.net</div>", f"{TEXT}<hr><div>获取更多RSS：到处都有</div>"],
+    ids=["not at the end", "without its rule", "without its address"],
+)
+def test_the_footer_s_words_elsewhere_are_an_article_s(html: str) -> None:
+    said = read_feed_text(item(html))
+    assert said is not None
+    assert "获取更多RSS" in said.text
+
+
+def test_the_last_paragraph_survives_the_footer() -> None:
+    said = read_feed_text(item(TEXT + FOOTER))
+    assert said is not None
+    assert said.text.endswith("第三段。")
+
+
+def test_links_are_resolved_against_the_article_and_empty_ones_dropped() -> None:
+    said = read_feed_text(item(f'<p><a href="/a/1.html">甲</a></p><a href="/a/7830740.html"></a>{TEXT}'))
+    assert said is not None
+    html = to_html(said.blocks)
+    assert '<a href="https://www.voachinese.com/a/1.html">甲</a>' in html
+    assert "7830740" not in html
+
+
+def test_the_longer_body_is_read() -> None:
+    said = read_feed_text(item("<p>short</p>", content=TEXT))
+    assert said is not None
+    assert said.text.startswith(LINE)
+
+
+@pytest.mark.parametrize(
+    ("html", "first"),
+    [
+        ("One line.\nAnother line.", "One line."),
+        ("&lt;p&gt;One line.&lt;/p&gt;&lt;p&gt;b&lt;/p&gt;", "One line."),
+    ],
+    ids=["plain text", "escaped twice"],
+)
+def test_bodies_without_markup_are_read(html: str, first: str) -> None:
+    said = read_feed_text(item(html))
+    assert said is not None
+    assert said.text.split("\n\n")[0] == first
+
+
+@pytest.mark.parametrize("html", ["", "  ", "<!-- -->"])
+def test_no_body_is_no_text(html: str) -> None:
+    said = read_feed_text(item(html))
+    assert said is None or said.words == 0
+
+
+SENTENCE = (
+    "<p>The harbour of Lindholm opened again on Tuesday after eleven quiet months of careful work by crews, and many "
+    "people came early to the quay to greet the first ferry of the year as it came in.</p>"
+)
+
+
+@pytest.mark.parametrize(
+    ("html", "fulltext", "page_text", "expected"),
+    [
+        (SENTENCE * 5, "auto", None, True),
+        (SENTENCE, "auto", None, False),
+        (SENTENCE * 5 + "<p>Continue reading at the site</p>", "auto", None, False),
+        (SENTENCE * 5 + "<p>The rest of the story is […]</p>", "auto", None, False),
+        (SENTENCE * 5, "auto", "word " * 150, True),
+        (SENTENCE * 5, "auto", "word " * 400, False),
+        (SENTENCE * 5, "never", None, False),
+        (SENTENCE, "always", None, True),
+        ("", "always", None, False),
+        ("<div><i>Fri, 17 Jan 2025 14:50:11 GMT</i></div>" + SENTENCE, "auto", None, True),
+    ],
+    ids=[
+        "long", "one paragraph", "continue reading", "cut off", "as much as the page", "less than the page", "told never",
+        "told always", "told always, has nothing", "a full-text feed's header",
+    ],
+)  # fmt: skip
+def test_full_text_by_evidence(html: str, fulltext: str, page_text: str | None, expected: bool) -> None:
+    assert is_full_text(item(html), fulltext=fulltext, page_text=page_text) is expected
+
+
+def test_the_manner_of_wordpress_ends_before_its_signature() -> None:
+    said = read_feed_text(
+        item(SENTENCE * 5 + "<p>The post <a href='/x'>Harbour</a> appeared first on <a href='/'>Post</a>.</p>")
+    )
+    assert said is not None
+    assert "appeared first" not in said.text

@@ -1,0 +1,141 @@
+"""Bytes that claim to be a picture."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import struct
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from worker.errors import QuarantineError
+from worker.extract.picture import CheckedPicture, check_picture
+
+CAP = 60_000_000
+
+
+def encoded(kind: str, size: tuple[int, int] = (640, 360), mode: str = "RGB", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    Image.effect_noise(size, 60).convert(mode).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def reason(data: bytes, *, max_pixels: int = CAP) -> str:
+    with pytest.raises(QuarantineError) as caught:
+        check_picture(data, max_pixels=max_pixels)
+    return caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "media_type"),
+    [
+        ("JPEG", "image/jpeg"),
+        ("PNG", "image/png"),
+        ("WEBP", "image/webp"),
+        ("GIF", "image/gif"),
+        ("AVIF", "image/avif"),
+    ],
+)
+def test_a_picture_is_measured(kind: str, media_type: str) -> None:
+    data = encoded(kind)
+    assert check_picture(data, max_pixels=CAP) == CheckedPicture(
+        media_type=media_type, width=640, height=360, sha256=hashlib.sha256(data).hexdigest()
+    )
+
+
+def test_size_is_as_a_viewer_turns_it() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = check_picture(encoded("JPEG", exif=exif), max_pixels=CAP)
+    assert (picture.width, picture.height) == (360, 640)
+
+
+def test_cmyk_is_a_picture_too() -> None:
+    assert check_picture(encoded("JPEG", mode="CMYK"), max_pixels=CAP).media_type == "image/jpeg"
+
+
+def test_pixels_are_counted_before_anything_is_decoded() -> None:
+    header = struct.pack(">IIBBBBB", 10_000, 10_000, 1, 0, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n"
+    for name, content in ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(1251 * 10_000), 9)), (b"IEND", b"")):
+        bomb += struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+    assert len(bomb) < 20_000
+    assert reason(bomb) == "too-many-pixels"
+    assert reason(bomb, max_pixels=99_999_999) == "too-many-pixels"
+
+
+def test_the_cap_is_the_argument_and_not_pillow_s() -> None:
+    data = encoded("PNG", (640, 360), mode="1")
+    assert check_picture(data, max_pixels=640 * 360).width == 640
+    assert reason(data, max_pixels=640 * 360 - 1) == "too-many-pixels"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_cut_picture_is_flagged(kind: str) -> None:
+    data = encoded(kind)
+    assert reason(data[: len(data) // 2]) in {"truncated-picture", "not-a-picture"}
+
+
+def test_a_jpeg_cut_in_its_data_is_truncated() -> None:
+    data = encoded("JPEG")
+    assert reason(data[: len(data) // 2]) == "truncated-picture"
+
+
+@pytest.mark.parametrize("size", [(1, 1), (16, 16), (99, 400), (400, 2)])
+def test_a_pixel_an_icon_and_a_stripe_are_too_small(size: tuple[int, int]) -> None:
+    assert reason(encoded("PNG", size)) == "too-small"
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "BMP", "ICO", "EPS", "DDS", "PPM"])
+def test_other_formats_are_not_opened(kind: str) -> None:
+    options = {"sizes": [(128, 128)]} if kind == "ICO" else {}
+    assert reason(encoded(kind, **options)) in {"unsupported-picture", "not-a-picture"}
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", "unsupported-picture"),
+        (b"<?xml version='1.0'?><svg/>", "unsupported-picture"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "unsupported-picture"),
+        (b"<!doctype html><html><body>404", "not-a-picture"),
+        (b'{"status":"error","code":404}', "not-a-picture"),
+        (b"", "not-a-picture"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF", "truncated-picture"),
+    ],
+    ids=[
+        "SVG",
+        "SVG behind a declaration",
+        "EPS",
+        "an error page",
+        "a proxy's error",
+        "nothing",
+        "a JPEG's first bytes",
+    ],
+)
+def test_what_is_no_picture_is_named(data: bytes, name: str) -> None:
+    assert reason(data) == name
+
+
+def test_only_the_first_frame_of_an_animation_is_decoded() -> None:
+    frames = [Image.new("P", (300, 200), color) for color in range(60)]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
+    picture = check_picture(buffer.getvalue(), max_pixels=300 * 200)
+    assert (picture.media_type, picture.width, picture.height) == ("image/gif", 300, 200)
+
+
+PNG = encoded("PNG", (120, 120))
+JPEG = encoded("JPEG", (120, 120))
+
+
+@given(st.sampled_from([PNG, JPEG]), st.integers(0, 2_000), st.binary(min_size=1, max_size=6))
+def test_damaged_bytes_have_a_named_outcome(data: bytes, at: int, junk: bytes) -> None:
+    damaged = data[:at] + junk + data[at + len(junk) :]
+    with contextlib.suppress(QuarantineError):
+        check_picture(damaged, max_pixels=CAP)

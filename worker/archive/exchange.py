@@ -1,0 +1,178 @@
+"""One fetch <-> WARC records: a request and a response for each hop. This is what ``spool/`` holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from email.parser import HeaderParser
+
+from worker.archive.records import StoredRecord, digest, read_records, record_id_of, write_record, written_moment
+from worker.errors import QuarantineError
+from worker.model import Exchange, Hop
+
+REDACTED = b"redacted"
+
+_ALWAYS_REDACTED = frozenset({"authorization", "cookie", "proxy-authorization"})
+_SET_COOKIE = frozenset({"set-cookie", "set-cookie2"})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_LINE_END = re.compile(rb"\r?\n")
+_ORIGINAL = b"X-Archive-Orig-"
+_FRAMING = re.compile(rb"^(?=(?:Transfer-Encoding|Content-Length):)", re.IGNORECASE | re.MULTILINE)
+_TRANSFER_CODING = re.compile(rb"^Transfer-Encoding:", re.IGNORECASE | re.MULTILINE)
+_REFRAMED = re.compile(rb"^X-Archive-Orig-(?=Transfer-Encoding:|Content-Length:)", re.MULTILINE | re.IGNORECASE)
+_OUR_LENGTH = re.compile(rb"\r\nContent-Length: (\d+)\r\n\r\n\Z")
+
+
+def exchange_records(exchange: Exchange, *, redact: frozenset[str] = frozenset()) -> bytes:
+    """All hops, in order; bytes of several exchanges may be joined. The same exchange gives the same bytes.
+
+    The body stays as sent less its transfer coding, whose header is then renamed ``X-Archive-Orig-Transfer-Encoding``
+    and replaced by a Content-Length: the one form that all readers agree about. Line ends of heads are CRLF.
+
+    Credentials and cookies we sent are replaced by "redacted", and so is the cookie that was given in return for a
+    secret: it is one itself.
+
+    Args:
+        redact: Names of further request headers that are secret (those a feed configures), in any case.
+    """
+    secret = _ALWAYS_REDACTED | {name.lower() for name in redact}
+    return b"".join(part for hop in exchange.hops for part in _hop_records(hop, secret))
+
+
+def read_exchange(data: bytes) -> Exchange:
+    """What ``exchange_records`` wrote, less what it redacted; of several joined ones all hops, in order.
+
+    Raises: QuarantineError: ``damaged-warc``: cut, changed, or without a whole hop.
+    """
+    hops = tuple(_hops(read_records(data)))
+    if not hops:
+        raise QuarantineError("damaged-warc", "there is no request and response in it")
+    return Exchange(hops=hops)
+
+
+def split_http(block: bytes) -> tuple[bytes, bytes]:
+    """Head (its empty line included) and body. Raises: QuarantineError: ``damaged-warc``: the head does not end."""
+    head, end, body = block.partition(b"\r\n\r\n")
+    if not end:
+        raise QuarantineError("damaged-warc", "an HTTP head without an end")
+    return head + end, body
+
+
+def header_fields(head: bytes) -> tuple[tuple[str, str], ...]:
+    """The headers of a head: order, case and duplicates kept, read by the parser that http.client uses."""
+    _, _, lines = head.partition(b"\r\n")
+    return tuple((name, str(value)) for name, value in HeaderParser().parsestr(lines.decode("latin-1")).items())
+
+
+def _hop_records(hop: Hop, secret: frozenset[str]) -> tuple[bytes, bytes]:
+    request, was_secret = _redacted(_crlf(hop.request_head), secret)
+    head = _crlf(hop.response_head)
+    if was_secret:
+        head, _ = _redacted(head, _SET_COOKIE)
+    if _TRANSFER_CODING.search(head):
+        head = _FRAMING.sub(_ORIGINAL, head)[:-2] + b"Content-Length: %d\r\n\r\n" % len(hop.body)
+    response = head + hop.body
+    began_at, ended_at = written_moment(hop.began_at), written_moment(hop.ended_at)
+    response_id = record_id_of("response", hop.url, began_at, digest(response))
+    request_id = record_id_of("request", response_id, digest(request))
+    address = {"WARC-IP-Address": hop.ip} if hop.ip else {}
+    truncated = hop.truncated or ("unspecified" if _body_was_left(hop) else None)
+    return (
+        write_record(
+            "request",
+            record_id=request_id,
+            captured_at=hop.began_at,
+            content_type="application/http; msgtype=request",
+            block=request,
+            url=hop.url,
+            payload_start=len(request),
+            fields={"WARC-Concurrent-To": f"<{response_id}>", **address},
+        ),
+        write_record(
+            "response",
+            record_id=response_id,
+            captured_at=hop.began_at,
+            content_type="application/http; msgtype=response",
+            block=response,
+            url=hop.url,
+            payload_start=len(head),
+            fields={
+                **address,
+                **({"WARC-Truncated": truncated} if truncated else {}),
+                "X-Newsmill-Ended-At": ended_at,  # concurrent records share their WARC-Date, the beginning
+            },
+        ),
+    )
+
+
+def _crlf(head: bytes) -> bytes:
+    """Readers of WARC insist on CRLF, and on one empty line at the end."""
+    return b"\r\n".join(line for line in _LINE_END.split(head) if line) + b"\r\n\r\n"
+
+
+def _redacted(head: bytes, secret: frozenset[str]) -> tuple[bytes, bool]:
+    """Values of these headers replaced, continuation lines dropped; and whether there were any."""
+    lines: list[bytes] = []
+    dropping = found = False
+    for number, line in enumerate(head.split(b"\r\n")):
+        if dropping and line.startswith((b" ", b"\t")):
+            continue
+        name, colon, _ = line.partition(b":")
+        dropping = number > 0 and bool(colon) and name.strip().lower().decode("latin-1") in secret
+        found = found or dropping
+        lines.append(name + b": " + REDACTED if dropping else line)
+    return b"\r\n".join(lines), found
+
+
+def _body_was_left(hop: Hop) -> bool:
+    """Bodies of redirects are not read; whoever finds the record should know that there was one."""
+    if hop.status not in _REDIRECTS or hop.body:
+        return False
+    return hop.header("Transfer-Encoding") is not None or (hop.header("Content-Length") or "0").strip() != "0"
+
+
+def _hops(records: Iterator[StoredRecord]) -> Iterator[Hop]:
+    request: StoredRecord | None = None
+    for record in records:
+        if record.type == "request":
+            request = record
+        elif record.type == "response":
+            if request is None or request.url != record.url:
+                raise QuarantineError("damaged-warc", f"{record.record_id} has no request before it")
+            yield _hop(request, record)
+            request = None
+    if request is not None:
+        raise QuarantineError("damaged-warc", f"{request.record_id} has no response behind it")
+
+
+def _hop(request: StoredRecord, response: StoredRecord) -> Hop:
+    stored_head, body = split_http(response.block)
+    head = _as_received(stored_head, len(body))
+    try:
+        status = int(head.split(None, 2)[1])
+    except (IndexError, ValueError) as error:
+        raise QuarantineError("damaged-warc", f"{response.record_id} has no status line") from error
+    truncated = response.fields.get("warc-truncated")
+    if truncated == "unspecified" and status in _REDIRECTS and not body:
+        truncated = None
+    return Hop(
+        url=response.url or "",
+        method=request.block.partition(b" ")[0].decode("latin-1"),
+        request_head=request.block,
+        status=status,
+        response_head=head,
+        headers=header_fields(head),
+        body=body,
+        began_at=response.moment("warc-date"),
+        ended_at=response.moment("x-newsmill-ended-at"),
+        ip=response.fields.get("warc-ip-address"),
+        truncated=truncated,
+    )
+
+
+def _as_received(head: bytes, body_bytes: int) -> bytes:
+    """Undo the renaming of framing headers, if it was ours: then our Content-Length is the last line."""
+    ours = _OUR_LENGTH.search(head)
+    if ours is None or int(ours.group(1)) != body_bytes or not _REFRAMED.search(head):
+        return head
+    return _REFRAMED.sub(b"", head[: ours.start()]) + b"\r\n\r\n"

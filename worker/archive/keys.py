@@ -1,0 +1,69 @@
+"""Where things lie in the archive. Pure: from ids, digests and the day of discovery, never from titles.
+
+Text and picture keys have the digest's first two digits as a folder, so that no folder of a file store grows too large.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+from worker.archive.store import checked_key
+from worker.model import require_utc
+
+_EXTENSIONS = {
+    "image/jpeg": "jpg",
+    "image/png": "png",
+    "image/gif": "gif",
+    "image/webp": "webp",
+    "image/avif": "avif",
+}
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def warc_key(article_id: str, revision: int, discovered_at: datetime) -> str:
+    """Of the bundle of one (article, revision); ``revision`` >= 1."""
+    return checked_key(f"warc/{_day(discovered_at)}/{article_id}-{revision}.warc.gz")
+
+
+def document_key(feed_slug: str, article_id: str, discovered_at: datetime) -> str:
+    """Of the readable document: the newest revision's, since there is one for each article."""
+    return checked_key(f"documents/{feed_slug}/{_day(discovered_at)}/{article_id}.md")
+
+
+def feed_key(feed_slug: str, sha256: str, polled_at: datetime) -> str:
+    """Of a feed document that differs from the one before; its type is with the object, not in the name."""
+    return checked_key(f"feeds/{feed_slug}/{_day(polled_at)}/{_digest(sha256)}")
+
+
+def text_key(sha256: str) -> str:
+    return f"text/{_by_digest(sha256)}.txt"
+
+
+def html_key(sha256: str) -> str:
+    return f"html/{_by_digest(sha256)}.html"
+
+
+def picture_key(sha256: str, media_type: str) -> str:
+    """A media type we do not know gets ``bin``."""
+    return f"pictures/{_by_digest(sha256)}.{_EXTENSIONS.get(media_type, 'bin')}"
+
+
+def spool_key(sha256: str) -> str:
+    """Of an exchange in hand, by the digest of its records."""
+    return f"spool/{_by_digest(sha256)}.warc.gz"
+
+
+def _day(moment: datetime) -> str:
+    require_utc("moment", moment)
+    return f"{moment.year:04d}/{moment.month:02d}/{moment.day:02d}"
+
+
+def _by_digest(sha256: str) -> str:
+    return f"{sha256[:2]}/{_digest(sha256)}"
+
+
+def _digest(sha256: str) -> str:
+    if not _SHA256.fullmatch(sha256):
+        raise ValueError(f"a SHA-256 is 64 lower-case hexadecimal digits, got {sha256!r}")
+    return sha256

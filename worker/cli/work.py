@@ -1,0 +1,244 @@
+"""One run of the line in this process, without Celery and without a broker. What ``newsmill once`` does."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from types import FrameType
+from typing import cast
+
+from rich.console import Console
+
+from config.log import formatter
+from config.settings import Settings
+from worker import stages, wiring
+from worker.cli import context, show
+from worker.cli.announce import Confirmations, print_articles
+from worker.cli.chosen import chosen_feeds
+from worker.cli.doors import now_utc, opened_ledger
+from worker.errors import UsageError
+from worker.ledger import articles, feeds, publications
+from worker.ledger.migrate import current, migrate
+from worker.ledger.session import Ledger
+from worker.ledger.tables import Row
+from worker.model import OPEN_STATES, State
+from worker.publish.broker import Publisher
+from worker.publish.lines import LinesPublisher
+from worker.stages import Batch, Deps, Polled
+
+STEP_S = 0.5  # something may become ready without being foretold: a lease that ends, a site that unblocks
+SOONEST_S = 0.02
+OPEN_ROWS_SEEN = 1000
+TROUBLED = frozenset({"failed", "gone"})
+
+
+def run_once(slugs: Sequence[str] | None, *, wait_s: float) -> bool:
+    """Poll these feeds (None: those that are due), bring every article to its end, tell on standard error.
+
+    Returns: False: a feed failed or could not be polled.
+
+    Raises:
+        UsageError: there is no such feed, or the database needs a migration.
+        UnavailableError: a door does not open.
+    """
+    settings = context.settings()
+    _log_to_stderr(settings)
+    with _opened(settings) as deps, _stopped_by_signals(deps):
+        work = Work(deps=deps, console=_stderr_console(), wait_s=wait_s)
+        work.choose(slugs)
+        work.run()
+        return work.tell()
+
+
+@dataclass(slots=True, kw_only=True)
+class Work:
+    """One run: feeds to poll once each, articles to bring to their end."""
+
+    deps: Deps
+    console: Console
+    wait_s: float
+    began_at: datetime = field(default_factory=now_utc)
+    unpolled: list[str] = field(default_factory=list)
+    polled: dict[str, Polled] = field(default_factory=dict)
+
+    def choose(self, slugs: Sequence[str] | None) -> None:
+        """These feeds, made due; without slugs those that are due. Raises: UsageError: there is no such feed."""
+        with self.deps.ledger.transaction() as tx:
+            rows = feeds.all_feeds(tx)
+            if slugs is None:
+                self.unpolled = [row.slug for row in rows if _is_due(row, self.began_at)]
+            else:
+                chosen = chosen_feeds(rows, slugs)
+                self.unpolled = feeds.ask(tx, chosen, unconditional=False, now=self.began_at)
+        if not rows:
+            show.warning("No feed is followed yet: add one with `newsmill feeds add URL`.")
+
+    def run(self) -> None:
+        """Work until nothing is left that may start within ``wait_s`` of the last thing done, or we shall stop."""
+        idle_since = time.monotonic()
+        while not self.deps.stopping.is_set():
+            polls_again_at = self._poll()
+            busy, articles_again_at = self._start_articles()
+            if busy:
+                idle_since = time.monotonic()
+                continue
+            left_s = self.wait_s - (time.monotonic() - idle_since)
+            if left_s <= 0 or not self._worth_waiting(left_s):
+                return
+            self._sleep([polls_again_at, articles_again_at], left_s)
+
+    def _poll(self) -> datetime | None:
+
+        if not self.unpolled:
+            return None
+        due = stages.due(self.deps, slugs=self.unpolled)
+        for batch in due.batches:
+            for polled in stages.poll(self.deps, batch.ids, token=batch.token):
+                if polled.outcome != "waiting":
+                    self.polled[polled.slug] = polled
+                    self.unpolled.remove(polled.slug)
+        return due.look_again_at
+
+    def _start_articles(self) -> tuple[bool, datetime | None]:
+        """Bring what may start through the line. Returns: was there any, and when the next may start."""
+        dispatched = stages.dispatch(self.deps)
+        for batch in dispatched.batches:
+            run_line(self.deps, batch)
+        return bool(dispatched.batches), dispatched.look_again_at
+
+    def _worth_waiting(self, left_s: float) -> bool:
+        """Is there a feed to poll or an article to go on with whose time comes soon enough?"""
+        if self.unpolled:
+            return True
+        horizon = now_utc() + timedelta(seconds=left_s)
+        with self.deps.ledger.reading() as connection:
+            rows = articles.select_rows(connection, states=OPEN_STATES, limit=OPEN_ROWS_SEEN)
+        return any(max(row.ready_at, row.lease_until or row.ready_at) <= horizon for row in rows)
+
+    def _sleep(self, moments: Sequence[datetime | None], left_s: float) -> None:
+        known = [(moment - now_utc()).total_seconds() for moment in moments if moment is not None]
+        self.deps.stopping.wait(max(SOONEST_S, min([STEP_S, left_s, *known])))
+
+    # ------------------------------------------------------------ what a person reads
+
+    def tell(self) -> bool:
+        """Say on standard error how it went. Returns: False: a feed failed or was not polled."""
+        news = Confirmations(ledger=self.deps.ledger, since=self.began_at)
+        while announcements := news.look():
+            print_articles(self.console, announcements)
+        for slug, polled in sorted(self.polled.items()):
+            new = f", {polled.new} new" if polled.new else ""
+            status = f" ({polled.status})" if polled.status else ""
+            detail = f": {polled.detail}" if polled.detail else ""
+            show.warning(f"{slug}: {polled.outcome}{status}{new}{detail}")
+        for slug in self.unpolled:
+            show.warning(f"{slug}: not polled, its site asks for more patience than --wait {self.wait_s:g}")
+        self._tell_the_rest()
+        return not self.unpolled and not any(polled.outcome in TROUBLED for polled in self.polled.values())
+
+    def _tell_the_rest(self) -> None:
+
+        with self.deps.ledger.reading() as connection:
+            aside = articles.select_rows(
+                connection,
+                states=[State.REJECTED, State.QUARANTINED],
+                since=self.began_at,
+                limit=OPEN_ROWS_SEEN,
+            )
+            still_open = articles.select_rows(connection, states=OPEN_STATES, limit=OPEN_ROWS_SEEN)
+        for (state, reason), count in Counter((row.state, row.reason) for row in aside).items():
+            show.warning(f"{show.count(count, 'article')} {state}: {reason} (`newsmill articles list --state {state}`)")
+        if still_open:
+            show.warning(
+                f"{show.count(len(still_open), 'article')} not at the end yet: run `newsmill once` again later."
+            )
+
+
+def run_line(deps: Deps, batch: Batch) -> None:
+    """The stages that lie before a batch, one after the other, as the Celery chain runs them."""
+    ids = list(batch.ids)
+    states = [state for state, _, _ in stages.LINE]
+    for _, _, stage in stages.LINE[states.index(batch.state) :]:
+        if ids:
+            ids = stage(deps, ids, token=batch.token)
+
+
+def _is_due(feed: Row, now: datetime) -> bool:
+    return feed.enabled and feed.gone_at is None and feed.due_at <= now
+
+
+# ---------------------------------------------------------------- doors
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[Deps]:
+    """The doors of this process; a machine's first ``once`` makes its SQLite file itself."""
+    if settings.database_url.startswith("sqlite"):
+        _made(wiring.open_ledger(settings))
+    to_stdout = not context.environment().get("PUBLISH_URL", "").strip()
+    with opened_ledger() as ledger:  # says what to do when the schema is not ours
+        if to_stdout:
+            _alone(ledger, settings)
+    deps = wiring.build(settings)
+    if to_stdout:
+        lines = cast("Publisher", LinesPublisher(sys.stdout.buffer))  # has what the stages ask of a publisher
+        deps = replace(deps, publisher=lines)
+    with closing(deps.ledger), closing(deps.publisher):
+        try:
+            yield deps
+        finally:
+            deps.threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _alone(ledger: Ledger, settings: Settings) -> None:
+    """Raises: UsageError: a newsmill is at work on this ledger, whose articles its broker must get."""
+    fresh_s = 2 * settings.tick_s + 5
+    with ledger.reading() as connection:
+        ages_s = [(now_utc() - at).total_seconds() for at in publications.ticks(connection).values()]
+    if ages_s and min(ages_s) < fresh_s:
+        raise UsageError(
+            f"A newsmill works on this ledger (beat ticked {min(ages_s):.0f} s ago); its articles would go to standard "
+            "output instead of its broker. Use `newsmill repoll`, or set PUBLISH_URL to that broker."
+        )
+
+
+def _made(ledger: Ledger) -> None:
+    with closing(ledger):
+        if current(ledger) is None:
+            migrate(ledger)
+
+
+@contextmanager
+def _stopped_by_signals(deps: Deps) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM gives back what is in hand; the second ends the process as usual."""
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        deps.stopping.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _log_to_stderr(settings: Settings) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter(settings.log_format))
+    handler.setLevel(logging.WARNING)
+    logging.getLogger().handlers[:] = [handler]
+
+
+def _stderr_console() -> Console:
+    if sys.stderr.isatty():
+        return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, width=show.PIPED_WIDTH)

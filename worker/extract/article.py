@@ -1,0 +1,201 @@
+"""The front door: a page's bytes and what the feed said -> one article record. Pure, no network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from worker.extract.body import Body, read_body
+from worker.extract.document import Document, Headers, read_document
+from worker.extract.feedtext import FeedText, Fulltext, is_whole, read_feed_text
+from worker.extract.image import body_candidates, feed_candidates, ranked
+from worker.extract.language import language_of
+from worker.extract.metadata import Metadata, author_names, read_metadata
+from worker.extract.quality import confidence_of, not_article_reason
+from worker.extract.render import MAX_TEXT, Block, to_html, to_markdown, to_text
+from worker.model import Access, ArticleRecord, Entry, Extraction, ImageCandidate
+from worker.text import clean_line, strip_tags, word_count
+from worker.urls import picture_key
+
+VERSION = "1"  # of the rules in this room: raised when the same page would give another record
+PARTIAL_BELOW = 250  # words: a paywalled page that gives fewer gives its teaser
+TEXT_IS_CUT = MAX_TEXT // 2  # characters: folding blanks shortens what was read
+MAX_SUMMARY = 2_000  # characters
+_NOTHING_SAID = Metadata()
+WHOLE_HOURS = range(1, 15)  # by which a page's clock may be off from the feed's: a wrong zone
+CLOCK_TOLERANCE_S = 90
+
+
+def extract_article(
+    html: bytes,
+    url: str | None = None,
+    headers: Headers | None = None,
+    entry: Entry | None = None,
+    *,
+    fulltext: Fulltext = "auto",
+) -> ArticleRecord:
+    """Read the article out of a page, out of the feed's item, or out of both.
+
+    Args:
+        html: The page, content coding undone; empty when it could not be fetched.
+        url: Where the page came from, absolute; the entry's URL when None.
+        headers: Of the page's response.
+        entry: What the feed said: its text may be the article, its title, date and authors fill gaps.
+        fulltext: Whether the feed's own text is the article: ``always``, ``never``, or ``auto`` by evidence.
+
+    Returns: The record; ``not_article`` is set when there is none, and what could be read is there all the same.
+        Never raises: an unexpected error gives ``not_article="empty"`` and a warning that names its type.
+    """
+    try:
+        return _extract(html, url or (entry.url if entry else None), headers, entry, fulltext)
+    except Exception as error:  # noqa: BLE001 - one bad page costs its own item; the warning is counted and looked at
+        title = clean_line(entry.title) if entry and entry.title else None
+        failed = Extraction(
+            method="none", version=VERSION, confidence=0.0, warnings=(f"failed-{type(error).__name__}",)
+        )
+        return ArticleRecord(title=title or None, extraction=failed, not_article="empty")
+
+
+def _extract(
+    html: bytes, url: str | None, headers: Headers | None, entry: Entry | None, fulltext: Fulltext
+) -> ArticleRecord:
+    document = read_document(html, url, headers)
+    feed_text = read_feed_text(entry) if entry and fulltext != "never" else None
+    if not isinstance(document, Document):
+        if feed_text and is_whole(feed_text, fulltext=fulltext, page_text=None):
+            return _record(entry, feed_text=feed_text, warnings=() if document == "empty" else (f"page-{document}",))
+        return _record(entry, feed_text=feed_text, not_article=document)
+    metadata = read_metadata(document, entry)
+    body = read_body(document, metadata)
+    reason = not_article_reason(document, metadata, text=body.text, words=body.words)
+    page_text = body.text if reason is None else None
+    warnings = document.warnings
+    if feed_text and is_whole(feed_text, fulltext=fulltext, page_text=page_text):
+        if reason is None:
+            return _record(entry, document=document, metadata=metadata, feed_text=feed_text, warnings=warnings)
+        return _record(entry, feed_text=feed_text, warnings=(*warnings, f"page-{reason}"))
+    return _record(entry, document=document, metadata=metadata, body=body, warnings=warnings, not_article=reason)
+
+
+def _record(
+    entry: Entry | None,
+    *,
+    document: Document | None = None,
+    metadata: Metadata = _NOTHING_SAID,
+    body: Body | None = None,
+    feed_text: FeedText | None = None,
+    warnings: Iterable[str] = (),
+    not_article: str | None = None,
+) -> ArticleRecord:
+    """Put together what page and feed say; the text is the feed's where ``feed_text`` is given, else the page's."""
+    images = _images(document, metadata, entry, feed_text)
+    blocks = _without_lead(feed_text.blocks if feed_text else body.blocks if body else (), images)
+    text = to_text(blocks)
+    words = word_count(text)
+    published_at, published_from = _published(metadata, entry, feed_text)
+    cut = ["text-cut"] if len(text) >= TEXT_IS_CUT else []
+    found_warnings = [*warnings, *cut, *_date_warnings(published_at, published_from, entry)]
+    return ArticleRecord(
+        title=metadata.title or (clean_line(strip_tags(entry.title)) or None if entry and entry.title else None),
+        authors=_authors(metadata, entry, feed_text),
+        published_at=published_at,
+        published_from=published_from,
+        modified_at=metadata.modified_at or (entry.updated_at if entry else None),
+        language=language_of(text, [*metadata.languages, entry.language if entry else None]),
+        section=metadata.section,
+        tags=metadata.tags or (tuple(filter(None, map(clean_line, entry.categories))) if entry else ()),
+        site_name=metadata.site_name,
+        summary=metadata.summary or _feed_summary(entry, feed_text),
+        text=text,
+        html=to_html(blocks),
+        markdown=to_markdown(blocks),
+        image=images[0] if images else None,
+        image_candidates=images,
+        canonical_url=metadata.canonical_url,
+        licence=metadata.licence,
+        tdm_reservation=metadata.tdm_reservation,
+        access=_access(
+            metadata, words, is_feed=feed_text is not None, is_excerpt=feed_text is not None and not_article is not None
+        ),
+        extraction=Extraction(
+            method="feed" if feed_text else body.method if body else "none",
+            version=VERSION,
+            confidence=0.0
+            if not_article
+            else confidence_of(
+                metadata,
+                words=words,
+                is_feed=feed_text is not None,
+                published=published_at is not None,
+                warnings=len(found_warnings),
+            ),
+            warnings=tuple(found_warnings),
+        ),
+        not_article=not_article,
+    )
+
+
+def _images(
+    document: Document | None, metadata: Metadata, entry: Entry | None, feed_text: FeedText | None
+) -> tuple[ImageCandidate, ...]:
+    found: list[ImageCandidate] = list(metadata.images)
+    if document is not None:
+        found.extend(body_candidates(document.root, document.base_url))
+    if entry is not None:
+        in_text = feed_text or read_feed_text(entry)
+        beside, inside = feed_candidates(entry), in_text.images if in_text else ()
+        found.extend([*inside, *beside] if feed_text else [*beside, *inside])
+    return ranked(found)
+
+
+def _without_lead(blocks: Sequence[Block], images: tuple[ImageCandidate, ...]) -> Sequence[Block]:
+    """The lead picture is a field of its own: where the text opens with it, it would be shown twice."""
+    first = blocks[0] if blocks else None
+    if first is None or not images or first.image_url is None:
+        return blocks
+    return blocks[1:] if picture_key(first.image_url) == picture_key(images[0].url) else blocks
+
+
+def _published(
+    metadata: Metadata, entry: Entry | None, feed_text: FeedText | None
+) -> tuple[datetime | None, str | None]:
+    """The text's own header knows best; then the page; then the feed, whose date may be that of its crawler."""
+    if feed_text and feed_text.published_at:
+        return feed_text.published_at, "feed-body"
+    if metadata.published_at:
+        return metadata.published_at, metadata.published_from
+    if entry and entry.published_at:
+        return entry.published_at, "feed"
+    return None, None
+
+
+def _date_warnings(published_at: datetime | None, published_from: str | None, entry: Entry | None) -> list[str]:
+    """A page whose clock is off from the feed's by whole hours has its zone wrong (seen on Pangea pages)."""
+    if published_at is None or entry is None or entry.published_at is None or published_from in {"feed", "feed-body"}:
+        return []
+    apart_s = abs((published_at - entry.published_at).total_seconds())
+    hours = round(apart_s / 3600)
+    is_whole_hours = hours in WHOLE_HOURS and abs(apart_s - hours * 3600) <= CLOCK_TOLERANCE_S
+    return ["date-off-by-whole-hours"] if is_whole_hours else []
+
+
+def _authors(metadata: Metadata, entry: Entry | None, feed_text: FeedText | None) -> tuple[str, ...]:
+    if metadata.authors:
+        return metadata.authors
+    if entry and (names := author_names(entry.authors)):
+        return names
+    return feed_text.authors if feed_text else ()
+
+
+def _feed_summary(entry: Entry | None, feed_text: FeedText | None) -> str | None:
+    """The item's description, when it is not the article itself."""
+    if entry is None or not entry.summary_html or (feed_text and entry.html == entry.summary_html):
+        return None
+    return clean_line(strip_tags(entry.summary_html), MAX_SUMMARY) or None
+
+
+def _access(metadata: Metadata, words: int, *, is_feed: bool, is_excerpt: bool) -> Access:
+    return Access(
+        paywalled=metadata.paywalled,
+        partial=is_excerpt or (bool(metadata.paywalled) and words < PARTIAL_BELOW and not is_feed),
+    )

@@ -1,0 +1,226 @@
+"""The feed's own HTML as the article: is it one, and what in it is header, picture, caption and footer.
+
+Full-text feeds put the whole article into the description. feedx.net surrounds it with a header (date, sometimes
+authors), the lead picture through a proxy, its caption, and now and then an advertisement for itself at the very end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from html import unescape
+from itertools import islice
+from typing import Literal
+
+import lxml.etree
+import lxml.html
+
+from worker.extract.document import MAX_BYTES, has_crowded_tag, parse_html, short_text
+from worker.extract.image import MAX_BODY_IMAGES, MAX_CANDIDATES, candidate, caption_of, largest_source
+from worker.extract.metadata import author_names
+from worker.extract.moments import is_date_line, moment
+from worker.extract.render import Block, paragraph_count, read_blocks, to_text
+from worker.model import Entry, ImageCandidate
+from worker.text import clean_line, word_count
+
+Fulltext = Literal["auto", "always", "never"]
+
+PAGE_SHARE = 0.9  # of the page's words: a feed text below it is an excerpt
+MIN_WORDS = 25  # of a text that a page confirms, or that a feedx header vouches for
+MIN_WORDS_ALONE = 120  # of a text that nothing confirms
+MIN_PARAGRAPHS_ALONE = 3
+MAX_HEADER = 200  # characters
+
+_ADVERTISEMENT = "获取更多RSS"
+_ADVERTISED = re.compile(r"feedx\.\w+")
+_APPEARED_FIRST = re.compile(r"The post .{1,500} (?:appeared first on|first appeared on) .{1,200}", re.DOTALL)
+_CUT_OFF = re.compile(
+    r"(?:\[\s?(?:…|\.{3})\s?\]|…|\.{3}|(?:read|see|view) (?:more|the full (?:article|story))|continue reading.{0,200}"
+    r"|keep reading|阅读全文|閱讀全文|阅读更多|查看全文|继续阅读|(?:weiter|mehr) ?lesen|lire la suite|leer más"
+    r"|leggi tutto|читать далее|続きを読む)[\s.»›→>)\]]*$",
+    re.IGNORECASE,
+)
+_MARKUP = re.compile(r"<[a-zA-Z/!]")
+_ESCAPED_MARKUP = re.compile(r"&lt;(?:p|div|br|img|a|span|strong)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedText:
+    """A feed item's body, taken apart."""
+
+    blocks: tuple[Block, ...]  # without header, lead picture, caption and footer
+    text: str
+    words: int
+    has_header: bool
+    published_at: datetime | None  # from the header; None when it names no time or no zone
+    authors: tuple[str, ...]  # from the header
+    images: tuple[ImageCandidate, ...]
+    is_cut_off: bool  # ends in "…", "Read more" or the like
+
+
+def is_full_text(entry: Entry, *, fulltext: Fulltext, page_text: str | None) -> bool:
+    """Whether the feed's own text is the whole article.
+
+    Args:
+        entry: What the feed said.
+        fulltext: The feed's setting: ``always`` takes any text, ``never`` none, ``auto`` asks for evidence.
+        page_text: The text of the article's page, or None when there is no page or no article on it.
+
+    Returns: For ``auto``: against a page, whether the feed has at least PAGE_SHARE of its words; without one, whether
+        it has the header of a full-text feed, or is long, in several paragraphs and not cut off.
+    """
+    feed_text = read_feed_text(entry)
+    return feed_text is not None and is_whole(feed_text, fulltext=fulltext, page_text=page_text)
+
+
+def is_whole(feed_text: FeedText, *, fulltext: Fulltext, page_text: str | None) -> bool:
+    """As ``is_full_text``, for a body already taken apart."""
+    if fulltext != "auto":
+        return fulltext == "always" and feed_text.words > 0
+    if feed_text.words < MIN_WORDS:
+        return False
+    if page_text is not None:
+        return feed_text.words >= PAGE_SHARE * word_count(page_text)
+    if feed_text.has_header:
+        return True
+    return (
+        not feed_text.is_cut_off
+        and feed_text.words >= MIN_WORDS_ALONE
+        and paragraph_count(feed_text.blocks) >= MIN_PARAGRAPHS_ALONE
+    )
+
+
+def read_feed_text(entry: Entry) -> FeedText | None:
+    """Take the longer of an item's bodies apart; None when there is none or it cannot be read.
+
+    Links and pictures are resolved against the article's URL, never against the feed's.
+    """
+    body = _parsed(entry.html or "")
+    if body is None:
+        return None
+    _remove_footer(body)
+    header = _take_header(body)
+    lead = _take_lead(body, entry.url)
+    images = [lead] if lead else []
+    images.extend(_pictures(body, entry.url))
+    blocks = read_blocks(body, entry.url)
+    if blocks and _APPEARED_FIRST.fullmatch(blocks[-1].text):
+        blocks.pop()
+    text = to_text(blocks)
+    return FeedText(
+        blocks=tuple(blocks),
+        text=text,
+        words=word_count(text),
+        has_header=header is not None,
+        published_at=header.published_at if header else None,
+        authors=header.authors if header else (),
+        images=tuple(images[:MAX_CANDIDATES]),
+        is_cut_off=_CUT_OFF.search(text[-300:]) is not None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    published_at: datetime | None
+    authors: tuple[str, ...]
+
+
+def _parsed(html: str) -> lxml.html.HtmlElement | None:
+    source = html[:MAX_BYTES]
+    if not _MARKUP.search(source):
+        source = unescape(source) if _ESCAPED_MARKUP.search(source) else _paragraphs_of(source)
+    if not source.strip() or has_crowded_tag(source):
+        return None
+    root = parse_html(f"<html><body>{source}</body></html>")
+    return root.find("body") if isinstance(root, lxml.html.HtmlElement) else None
+
+
+def _paragraphs_of(plain: str) -> str:
+    """Text without any markup: its lines are its paragraphs."""
+    return "".join(f"<p>{line}</p>" for line in plain.splitlines() if line.strip())
+
+
+def _remove_footer(body: lxml.html.HtmlElement) -> None:
+    """The advertisement is a rule and a block behind it at the very end; elsewhere the same words are an article's."""
+    rules = list(body.iter("hr"))
+    rule = rules[-1] if rules else None
+    block = rule.getnext() if rule is not None else None
+    if rule is None or block is None or (rule.tail or "").strip():
+        return
+    text = short_text(block, MAX_HEADER) or ""
+    if not text.startswith(_ADVERTISEMENT) or not _ADVERTISED.search(text) or _has_text_after(block):
+        return
+    before = rule.getprevious()
+    if before is not None and before.tag == "br" and not (before.tail or "").strip():
+        before.drop_tree()
+    rule.drop_tree()
+    block.drop_tree()
+
+
+def _has_text_after(element: lxml.etree._Element) -> bool:
+    for one in (element, *element.iterancestors()):
+        if one.tag == "body":
+            return False
+        if (one.tail or "").strip() or any(short_text(later, 10) != "" for later in one.itersiblings()):
+            return True
+    return False
+
+
+def _take_header(body: lxml.html.HtmlElement) -> _Header | None:
+    """The first block, when its last line is a date and nothing else; what stands above the date are authors."""
+    first = body[0] if len(body) and not (body.text or "").strip() else None
+    if first is None or first.tag not in {"div", "p"} or next(first.iter("img"), None) is not None:
+        return None
+    lines = [line for line in _lines(first) if line]
+    if not lines or sum(map(len, lines)) > MAX_HEADER or not is_date_line(lines[-1]):
+        return None
+    first.drop_tree()
+    return _Header(moment(lines[-1]), author_names(lines[:-1]))
+
+
+def _lines(element: lxml.etree._Element) -> Iterator[str]:
+    parts: list[str] = []
+    for one in element.iter():
+        if one.tag == "br":
+            yield clean_line("".join(parts))
+            parts = []
+        elif one.text:
+            parts.append(one.text)
+        if one is not element and one.tail:
+            parts.append(one.tail)
+    yield clean_line("".join(parts))
+
+
+def _take_lead(body: lxml.html.HtmlElement, base_url: str | None) -> ImageCandidate | None:
+    """A bare picture at the very top, with the caption in the <small> behind it; both leave the text."""
+    image = body[0] if len(body) and not (body.text or "").strip() else None
+    if image is None or image.tag != "img":
+        return None
+    source = largest_source(image, base_url)
+    holder = image.getnext() if not (image.tail or "").strip() else None
+    small = holder.find("small") if holder is not None and holder.tag == "div" else None
+    caption = None
+    if holder is not None and small is not None and _says(holder) == _says(small):
+        caption = _says(small)
+        holder.drop_tree()
+    image.drop_tree()
+    return candidate(source.url, base_url, "feed-body", caption=caption) if source else None
+
+
+def _says(element: lxml.etree._Element) -> str:
+    return clean_line("".join(str(part) for part in element.itertext()))
+
+
+def _pictures(body: lxml.html.HtmlElement, base_url: str | None) -> Iterator[ImageCandidate]:
+    for image in islice(body.iter("img"), MAX_BODY_IMAGES):
+        source = largest_source(image, base_url)
+        if source is None:
+            continue
+        caption, credit = caption_of(image)
+        found = candidate(
+            source.url, base_url, "feed-body", caption=caption, credit=credit, width=source.width, height=source.height
+        )
+        if found:
+            yield found

@@ -1,0 +1,79 @@
+"""The reviewed list of feeds against the registry: what has to change so that they agree. Pure.
+
+The list decides about what it names; of the rest only feeds that once came from a list are taken off. Feeds added by
+hand stay, and nothing is ever deleted: a feed that was taken off keeps its history and may come back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from worker.feeds.feedlist import FeedConfig
+
+FROM_FILE = "file"
+BY_HAND = "cli"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """A feed as the registry has it."""
+
+    slug: str
+    origin: str  # FROM_FILE or BY_HAND
+    removed: bool
+    said: Mapping[str, Any]  # what an operator said, by the names of FeedConfig's fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One feed's way to agreement.
+
+    ``values`` are what has to be written, by the names of FeedConfig's fields; ``before`` is what stood there.
+    """
+
+    slug: str
+    kind: Literal["added", "changed", "returned", "removed"]
+    values: Mapping[str, Any]
+    before: Mapping[str, Any]
+
+
+def reconcile(listed: Sequence[FeedConfig], registered: Sequence[Registered]) -> tuple[Step, ...]:
+    """What has to change, in the order of the list, removals last; nothing when they agree already.
+
+    A feed added by hand that the list names too is the list's from then on. A title that the list leaves open is not
+    taken away: the feed's own may stand there.
+
+    Args:
+        listed: Slugs are unique.
+        registered: All feeds, those that were removed too.
+    """
+    known = {feed.slug: feed for feed in registered}
+    named = {config.slug for config in listed}
+    steps = [step for config in listed if (step := _step(config, known.get(config.slug))) is not None]
+    vanished = [feed for feed in registered if feed.slug not in named and feed.origin == FROM_FILE and not feed.removed]
+    return (*steps, *(Step(slug=feed.slug, kind="removed", values={}, before=feed.said) for feed in vanished))
+
+
+def said_by(config: FeedConfig) -> dict[str, Any]:
+    """What a list says about a feed, by field, in the types that the registry keeps; the slug is its name."""
+    values = {field.name: getattr(config, field.name) for field in fields(config) if field.name != "slug"}
+    return {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
+
+
+def _step(config: FeedConfig, feed: Registered | None) -> Step | None:
+    wanted = said_by(config)
+    if feed is None:
+        return Step(slug=config.slug, kind="added", values=wanted, before={})
+    differing = {
+        name: value
+        for name, value in wanted.items()
+        if value != feed.said.get(name) and not (name == "title" and value is None)
+    }
+    before = {name: feed.said.get(name) for name in differing}
+    if feed.removed:
+        return Step(slug=config.slug, kind="returned", values=differing, before=before)
+    if differing or feed.origin != FROM_FILE:
+        return Step(slug=config.slug, kind="changed", values=differing, before=before)
+    return None

@@ -1,0 +1,485 @@
+"""RSS 0.9x to 2.0, RDF and Atom, from a parsed tree. Elements are told by their names: feeds get namespaces wrong,
+leave them out and make them up, and the names hardly clash.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from html import escape
+from urllib.parse import urljoin
+
+from lxml import etree
+
+from worker.errors import QuarantineError
+from worker.feeds.dates import read_date
+from worker.model import Enclosure, Entry, ParsedFeed
+from worker.text import clean_line, strip_tags
+from worker.urls import usable_url
+
+ATOM = "atom"
+MEDIA = "media"
+DUBLIN_CORE = "dc"
+ITUNES = "itunes"
+SYNDICATION = "sy"
+CONTENT = "content"
+OTHER = "other"
+
+# The namespaces that matter, by a part of their address, or by prefix where none is declared.
+_NAMESPACES = (
+    ("www.w3.org/2005/atom", ATOM),
+    ("purl.org/atom", ATOM),
+    ("search.yahoo.com/mrss", MEDIA),
+    ("purl.org/dc/", DUBLIN_CORE),
+    ("itunes.com/dtds", ITUNES),
+    ("purl.org/rss/1.0/modules/syndication", SYNDICATION),
+    ("purl.org/rss/1.0/modules/content", CONTENT),
+    ("my.netscape.com", ""),
+    ("purl.org/rss/1.0/", ""),
+    ("channel.netscape.com", ""),
+    ("backend.userland.com", ""),
+    ("blogs.law.harvard.edu", ""),
+    ("w3.org/1999/02/22-rdf", ""),
+)
+_PREFIXES = {"atom": ATOM, "media": MEDIA, "dc": DUBLIN_CORE, "itunes": ITUNES, "sy": SYNDICATION, "content": CONTENT}
+XML_BASE = "{http://www.w3.org/XML/1998/namespace}base"
+XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
+RDF_ABOUT = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}about"
+
+_PERIODS_S = {"hourly": 3600.0, "daily": 86_400.0, "weekly": 604_800.0, "monthly": 2_592_000.0, "yearly": 31_536_000.0}
+_DAYS = {day: place for place, day in enumerate(("mon", "tue", "wed", "thu", "fri", "sat", "sun"))}
+_MAIL_AND_NAME = re.compile(r"^\s*\S+@\S+\s*\((.+)\)\s*$")
+_NAME_AND_MAIL = re.compile(r"^\s*(.+?)\s*<\S+@\S+>\s*$")
+_XHTML = re.compile(r'\sxmlns(?::\w+)?="[^"]*"')
+_PICTURE_NAME = re.compile(r"\.(?:jpe?g|png|webp|gif|avif)(?:$|\?)", re.IGNORECASE)
+LONGEST_GUID = 2000
+
+
+def read(
+    root: etree._Element, *, url: str, max_entries: int, now: datetime, damaged: bool, warnings: tuple[str, ...]
+) -> ParsedFeed:
+    """The feed in a tree. Raises: QuarantineError: ``not-a-feed``: no element of a feed is in it."""
+    kind = _name(root)[1].lower()
+    if kind in {"item", "entry"}:
+        heads, items = [], [root]
+    else:
+        heads = [child for child in root if _name(child)[1].lower() == "channel"] or [root]
+        items = [found for found in root.iter() if isinstance(found.tag, str) and _name(found)[1] in {"item", "entry"}]
+    if not heads and not items:
+        raise QuarantineError("not-a-feed", f"its root element is {kind}")
+    base = _base(root, url)
+    head = _Head()
+    for element in heads:
+        _read_head(head, element, _base(element, base))
+    entries, cut = [], False
+    for item in items[:max_entries]:
+        entry, whole = _entry(item, _base(item, head.base or base), now)
+        entries.append(entry)
+        cut = cut or not whole
+    return ParsedFeed(
+        format=_format(root),
+        title=head.title,
+        language=head.language or root.get(XML_LANG),
+        home_url=head.home_url,
+        entries=tuple(entries),
+        entries_left_out=max(0, len(items) - max_entries),
+        ttl_s=head.ttl_s,
+        update_period_s=head.period_s / head.frequency if head.period_s else None,
+        skip_hours=frozenset(head.skip_hours),
+        skip_days=frozenset(head.skip_days),
+        hub_url=head.hub_url,
+        damaged=damaged or cut,
+        warnings=warnings,
+    )
+
+
+def _name(element: etree._Element) -> tuple[str, str]:
+    """(what kind of namespace, local name), also where the prefix was never declared."""
+    tag = str(element.tag)
+    if tag.startswith("{"):
+        namespace, _, local = tag[1:].partition("}")
+        lowered = namespace.lower()
+        kind = next((kind for part, kind in _NAMESPACES if part in lowered), None)
+        if kind is not None:
+            return kind, local
+        return _PREFIXES.get(element.prefix or "", OTHER if element.prefix else ""), local
+    prefix, colon, local = tag.partition(":")
+    return (_PREFIXES.get(prefix, OTHER), local) if colon else ("", tag)
+
+
+def _format(root: etree._Element) -> str:
+    local = _name(root)[1].lower()
+    if local in {"feed", "entry"}:
+        old = root.get("version") == "0.3" or "purl.org/atom" in str(root.tag)
+        return "atom-0.3" if old else "atom-1.0"
+    if local == "rdf":
+        return "rss-0.9x" if any("my.netscape.com" in str(child.tag) for child in root) else "rss-1.0"
+    version = root.get("version") or ""
+    return "rss-2.0" if version.startswith("2") or not version else "rss-0.9x"
+
+
+def _base(element: etree._Element, outer: str) -> str:
+    own = element.get(XML_BASE)
+    return urljoin(outer, own.strip()) if own else outer
+
+
+# ---------------------------------------------------------------- the feed itself
+
+
+@dataclass(slots=True)
+class _Head:
+    base: str | None = None
+    title: str | None = None
+    language: str | None = None
+    home_url: str | None = None
+    hub_url: str | None = None
+    ttl_s: float | None = None
+    period_s: float | None = None
+    frequency: float = 1.0
+    skip_hours: set[int] = field(default_factory=set)
+    skip_days: set[int] = field(default_factory=set)
+
+
+def _read_head(head: _Head, element: etree._Element, base: str) -> None:
+    head.base = base
+    for child in _elements(element):
+        space, local = _name(child)
+        if local == "title" and head.title is None and space in {"", ATOM, DUBLIN_CORE}:
+            head.title = _line(child)
+        elif local == "link":
+            _read_head_link(head, child, base)
+        elif local == "language" and head.language is None:
+            head.language = _line(child)
+        elif local == "ttl":
+            minutes = _number(child)
+            head.ttl_s = minutes * 60 if minutes else None
+        elif local == "updatePeriod":
+            head.period_s = _PERIODS_S.get((_plain(child) or "").strip().lower())
+        elif local == "updateFrequency":
+            head.frequency = max(1.0, _number(child) or 1.0)
+        elif local == "skipHours":
+            head.skip_hours |= {int(hour) % 24 for one in _elements(child) if (hour := _number(one)) is not None}
+        elif local == "skipDays":
+            named = ((_plain(one) or "").strip().lower()[:3] for one in _elements(child))
+            head.skip_days |= {_DAYS[day] for day in named if day in _DAYS}
+
+
+def _read_head_link(head: _Head, link: etree._Element, base: str) -> None:
+    rel = (link.get("rel") or "alternate").lower()
+    target = usable_url(link.get("href") or _plain(link) or "", base)
+    if rel == "hub":
+        head.hub_url = head.hub_url or target
+    elif rel == "alternate" and head.home_url is None:
+        head.home_url = target
+
+
+def _number(element: etree._Element) -> float | None:
+    """A number as feeds write it, bounded; None: there is none."""
+    text = (_plain(element) or "").strip()
+    return float(text) if re.fullmatch(r"\d{1,7}(\.\d{1,6})?", text) else None
+
+
+# ---------------------------------------------------------------- an entry
+
+
+@dataclass(slots=True)
+class _Item:
+    """What was met so far; for texts the better of several is kept, by rank."""
+
+    guid: str | None = None
+    guid_is_link: bool = False
+    link: str | None = None
+    link_rank: int = 0
+    title: str | None = None
+    title_rank: int = 0
+    summary: str | None = None
+    content: str | None = None
+    dates: dict[str, str] = field(default_factory=dict)
+    authors: list[str] = field(default_factory=list)
+    categories: list[str] = field(default_factory=list)
+    language: str | None = None
+    enclosures: list[Enclosure] = field(default_factory=list)
+    images: list[Enclosure] = field(default_factory=list)
+
+
+_PUBLISHED = ("pubDate", "published", "issued", "date", "created")
+_UPDATED = ("updated", "modified", "lastBuildDate")
+_DATES = frozenset((*_PUBLISHED, *_UPDATED))
+
+
+def _entry(element: etree._Element, base: str, now: datetime) -> tuple[Entry, bool]:
+    """An item, and whether it is whole: the parser drops what lies too deep."""
+    item = _Item(language=element.get(XML_LANG))
+    for child in _elements(element):
+        _read_child(item, child, _base(child, base))
+    link = item.link
+    if link is None and item.guid_is_link and item.guid is not None:
+        link = usable_url(item.guid, base) if re.match(r"https?://", item.guid.strip(), re.IGNORECASE) else None
+    if link is None and (about := element.get(RDF_ABOUT)):
+        link = usable_url(about, base)
+    published = next((item.dates[name] for name in _PUBLISHED if name in item.dates), None)
+    updated = next((item.dates[name] for name in _UPDATED if name in item.dates), None)
+    read = Entry(
+        guid=item.guid,
+        url=link,
+        title=item.title,
+        summary_html=item.summary,
+        content_html=item.content,
+        published_at=read_date(published or updated, now=now),
+        updated_at=read_date(updated, now=now),
+        date_raw=clean_line(published or updated or "", 100) or None,
+        authors=tuple(dict.fromkeys(item.authors)),
+        categories=tuple(dict.fromkeys(item.categories)),
+        language=item.language,
+        enclosures=tuple(item.enclosures),
+        images=tuple(item.images),
+    )
+    return read, _depth_is_sound(element)
+
+
+def _depth_is_sound(element: etree._Element) -> bool:
+    """Markup that nests hundreds deep inside an item has cost it whatever stood behind."""
+    depth, node = 0, element
+    while len(node) and depth < _DEEPEST:
+        node = node[0]
+        depth += 1
+    return depth < _DEEPEST
+
+
+_DEEPEST = 200
+
+
+def _read_child(item: _Item, child: etree._Element, base: str) -> None:
+    space, local = _name(child)
+    if space == MEDIA:
+        _read_media(item, child, local, base)
+    elif space == ITUNES:
+        if local == "image" and (picture := usable_url(child.get("href") or "", base)):
+            item.images.append(Enclosure(url=picture))
+        elif local == "author" and not item.authors:
+            _add_author(item, child)
+    elif local in _DATES:
+        text = (_plain(child) or "").strip()
+        if text:
+            item.dates.setdefault(local, text)
+    elif local in _READERS:
+        _READERS[local](item, _Child(child, base, space))
+
+
+@dataclass(frozen=True, slots=True)
+class _Child:
+    """An element inside an item: where its links start from, and what kind of namespace it is in."""
+
+    element: etree._Element
+    base: str
+    space: str
+
+
+def _read_title(item: _Item, child: _Child) -> None:
+    rank = 2 if child.space in {"", ATOM} else 1
+    if rank > item.title_rank and (title := _line(child.element)) is not None:
+        item.title, item.title_rank = title, rank
+
+
+def _read_link(item: _Item, child: _Child) -> None:
+    href = child.element.get("href")
+    if href is None:
+        target, rank = usable_url(_plain(child.element) or "", child.base), 2 if child.space in {"", ATOM} else 1
+    else:
+        rel = (child.element.get("rel") or "alternate").lower().rpartition("/")[2]
+        target = usable_url(href, child.base)
+        if rel == "enclosure" and target is not None:
+            length, media_type = _length(child.element.get("length")), child.element.get("type")
+            _add_enclosure(
+                item, Enclosure(url=target, media_type=media_type, length=length, title=child.element.get("title"))
+            )
+            return
+        if rel not in {"alternate", "self", "related"}:
+            return
+        page = (child.element.get("type") or "text/html").lower() in {"text/html", "application/xhtml+xml"}
+        rank = {"alternate": 5 if page else 4, "related": 1, "self": 0}[rel]
+        rank = rank - 3 if child.space == ATOM and rel == "alternate" and item.link_rank else rank
+    if target is not None and rank > item.link_rank:
+        item.link, item.link_rank = target, rank
+
+
+def _read_guid(item: _Item, child: _Child) -> None:
+    text = clean_line(_plain(child.element) or "", LONGEST_GUID)
+    if text and (item.guid is None or child.space in {"", ATOM}):
+        item.guid = text
+        item.guid_is_link = (
+            _name(child.element)[1] == "guid" and (child.element.get("isPermaLink") or "true").lower() != "false"
+        )
+
+
+def _read_summary(item: _Item, child: _Child) -> None:
+    body = _markup(child.element)
+    if body and len(body) > len(item.summary or ""):
+        item.summary = body
+
+
+def _read_content(item: _Item, child: _Child) -> None:
+    if child.element.get("src"):
+        return  # elsewhere, and nobody asks for it
+    body = _markup(child.element)
+    if body and len(body) > len(item.content or ""):
+        item.content = body
+
+
+def _read_author(item: _Item, child: _Child) -> None:
+    _add_author(item, child)
+
+
+def _read_category(item: _Item, child: _Child) -> None:
+    name = clean_line(
+        strip_tags(child.element.get("label") or child.element.get("term") or _plain(child.element) or ""), 200
+    )
+    if name:
+        item.categories.append(name)
+
+
+def _read_enclosure(item: _Item, child: _Child) -> None:
+    target = usable_url(child.element.get("url") or child.element.get("href") or "", child.base)
+    if target is not None:
+        length = _length(child.element.get("length"))
+        _add_enclosure(item, Enclosure(url=target, media_type=child.element.get("type"), length=length))
+
+
+def _read_language(item: _Item, child: _Child) -> None:
+    item.language = _line(child.element) or item.language
+
+
+def _read_image(item: _Item, child: _Child) -> None:
+    """No standard has it, many feeds do: an address as text, or in a ``url`` element or attribute."""
+    inner = next((_plain(one) for one in _elements(child.element) if _name(one)[1] == "url"), None)
+    target = usable_url(
+        child.element.get("url") or child.element.get("href") or inner or _plain(child.element) or "", child.base
+    )
+    if target is not None:
+        item.images.append(Enclosure(url=target))
+
+
+_READERS = {
+    "title": _read_title,
+    "link": _read_link,
+    "guid": _read_guid,
+    "id": _read_guid,
+    "identifier": _read_guid,
+    "description": _read_summary,
+    "summary": _read_summary,
+    "abstract": _read_summary,
+    "tagline": _read_summary,
+    "encoded": _read_content,
+    "content": _read_content,
+    "body": _read_content,
+    "fullitem": _read_content,
+    "author": _read_author,
+    "creator": _read_author,
+    "category": _read_category,
+    "subject": _read_category,
+    "enclosure": _read_enclosure,
+    "language": _read_language,
+    "image": _read_image,
+    "thumbnail": _read_image,
+}
+
+
+def _read_media(item: _Item, child: etree._Element, local: str, base: str) -> None:
+    if local == "group":
+        for one in _elements(child):
+            _read_media(item, one, _name(one)[1], base)
+        return
+    if local not in {"content", "thumbnail"}:
+        if local == "title" and item.title is None:
+            item.title, item.title_rank = _line(child), 1
+        return
+    target = usable_url(child.get("url") or "", base)
+    if target is not None:
+        media_type = child.get("type")
+        picture = (
+            local == "thumbnail"
+            or (child.get("medium") or "").lower() == "image"
+            or (media_type or "").lower().startswith("image/")
+            or (media_type is None and bool(_PICTURE_NAME.search(target)))
+        )
+        found = Enclosure(url=target, media_type=media_type, length=_length(child.get("fileSize")))
+        (item.images if picture else item.enclosures).append(found)
+    for one in _elements(child):  # media:content may hold its own media:thumbnail
+        if _name(one)[1] == "thumbnail":
+            _read_media(item, one, "thumbnail", base)
+
+
+def _add_enclosure(item: _Item, found: Enclosure) -> None:
+    item.enclosures.append(found)
+    if (found.media_type or "").lower().startswith("image/"):
+        item.images.append(found)
+
+
+def _add_author(item: _Item, child: etree._Element) -> None:
+    named = next((_plain(one) for one in _elements(child) if _name(one)[1] == "name"), None)
+    raw = strip_tags(named or _plain(child) or "")
+    found = _MAIL_AND_NAME.match(raw) or _NAME_AND_MAIL.match(raw)
+    name = clean_line(found[1] if found else raw, 200)
+    if name:
+        item.authors.append(name)
+
+
+def _length(raw: str | None) -> int | None:
+    """What a feed claims of a file's size; 0 and nonsense say nothing."""
+    return (int(raw) or None) if raw and re.fullmatch(r"\d{1,15}", raw.strip()) else None
+
+
+# ---------------------------------------------------------------- text
+
+
+def _elements(element: etree._Element) -> Iterator[etree._Element]:
+    return (child for child in element if isinstance(child.tag, str))
+
+
+def _plain(element: etree._Element) -> str | None:
+    """The character data of an element and what is inside it."""
+    return "".join(str(part) for part in element.itertext()) if len(element) else element.text
+
+
+def _line(element: etree._Element) -> str | None:
+    """A title: markup off, whichever way it was put in, on one line."""
+    return clean_line(strip_tags(_markup(element) or "")) or None
+
+
+def _markup(element: etree._Element) -> str | None:
+    """The HTML that an element carries: escaped, in CDATA, as real markup, or as plain text.
+
+    Source: RFC 4287 section 3.1.1 (type), RSS 2.0 (escaped HTML).
+    """
+    kind = (element.get("type") or "").lower()
+    if len(element):
+        return _inner(element, unwrap=kind == "xhtml" or element.get("mode") == "xml").strip() or None
+    text = element.text
+    if text is None or not text.strip():
+        return None
+    is_plain = kind in {"text", "text/plain"} and _name(element)[0] in {ATOM, ""} and element.get("mode") != "escaped"
+    return escape(text, quote=False) if is_plain else text
+
+
+def _inner(element: etree._Element, *, unwrap: bool) -> str:
+    """The markup inside an element; an Atom xhtml construct's own ``div`` is not part of it."""
+    children = list(_elements(element))
+    if unwrap and len(children) == 1 and _name(children[0])[1] == "div":
+        return _inner(children[0], unwrap=False)
+    parts = [escape(element.text or "", quote=False)]
+    for child in element:
+        if isinstance(child.tag, str):
+            parts.append(etree.tostring(_plain_names(child), encoding="unicode", method="html", with_tail=False))
+        parts.append(escape(child.tail or "", quote=False))
+    return _XHTML.sub("", "".join(parts))
+
+
+def _plain_names(element: etree._Element) -> etree._Element:
+    """The same element with HTML's plain names, whatever namespace it was put into."""
+    for one in element.iter():
+        if isinstance(one.tag, str) and one.tag.startswith("{"):
+            one.tag = etree.QName(one).localname
+    etree.cleanup_namespaces(element)
+    return element

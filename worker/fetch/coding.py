@@ -1,0 +1,149 @@
+"""Content codings, undone under a cap. Pure."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+
+from worker.errors import QuarantineError
+from worker.fetch.trouble import FetchFailedError
+from worker.model import Hop
+
+ACCEPT_ENCODING = "gzip, deflate"
+
+_PIECE_BYTES = 64 * 1024
+_MAX_CODINGS = 2  # a proxy compressing what was compressed; more is a bomb's habit
+_START_BYTES = 2  # enough to tell gzip, zlib and bare deflate apart
+_GZIP_START = b"\x1f\x8b"
+_ALIASES = {"x-gzip": "gzip", "x-deflate": "deflate"}
+# Not codings at all, but servers write them (a charset in the wrong header, most often).
+_NO_CODING = frozenset({"", "identity", "none", "binary", "utf-8", "utf8"})
+
+
+def content_codings(headers: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """``gzip`` and ``deflate`` in the order in which they were applied; empty when the body is plain.
+
+    Raises: QuarantineError: ``bad-encoding``: a coding that we neither asked for nor read, or too many of them.
+    """
+    named = [
+        token.strip().lower()
+        for name, value in headers
+        if name.lower() == "content-encoding"
+        for token in value.split(",")
+    ]
+    codings = tuple(_ALIASES.get(token, token) for token in named if token not in _NO_CODING)
+    if len(codings) > _MAX_CODINGS or not {"gzip", "deflate"}.issuperset(codings):
+        raise QuarantineError("bad-encoding", f"Content-Encoding {', '.join(codings)[:60]!r} is not read here")
+    return codings
+
+
+class Inflater:
+    """Undoes a body's codings as its bytes come, never more than 64 KiB at a time.
+
+    A gzip stream may have several members (RFC 1952 2.2); what follows the last one and is no member (padding, mostly)
+    is ignored, as browsers do. ``deflate`` is read with and without its zlib wrapper: both are sent.
+    """
+
+    def __init__(self, codings: tuple[str, ...]) -> None:
+        self._layers = tuple(_Layer(coding) for coding in reversed(codings))
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Raises: FetchFailedError: ``damaged``."""
+        yield from _through(self._layers, data)
+
+    def finish(self) -> None:
+        """Raises: FetchFailedError: ``truncated``: the stream was cut. A body of no bytes is not cut, but empty."""
+        for layer in self._layers:
+            if layer.is_cut:
+                raise FetchFailedError("truncated", f"the {layer.coding} body was cut")
+
+
+def decoded_body(hop: Hop, cap_bytes: int) -> bytes:
+    """A hop's body with its codings undone, at most the first ``cap_bytes`` of it.
+
+    A body that the fetch itself had cut (``hop.truncated``) gives what can be read of it.
+
+    Raises:
+        FetchFailedError (retryable): ``truncated`` or ``damaged``.
+        QuarantineError: ``bad-encoding``.
+    """
+    codings = content_codings(hop.headers)
+    if not codings:
+        return hop.body[:cap_bytes]
+    inflater = Inflater(codings)
+    decoded = bytearray()
+    for piece in inflater.feed(hop.body):
+        decoded += piece
+        if len(decoded) >= cap_bytes:
+            return bytes(decoded[:cap_bytes])
+    if hop.truncated is None:
+        inflater.finish()
+    return bytes(decoded)
+
+
+class _Layer:
+    def __init__(self, coding: str) -> None:
+        self.coding = coding
+        self._engine: zlib._Decompress | None = None  # None: between members
+        self._held = b""
+        self._member_count = 0
+        self._is_over = False
+
+    @property
+    def is_cut(self) -> bool:
+        return self._engine is not None or (self._member_count == 0 and bool(self._held))
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        try:
+            yield from self._members(data)
+        except zlib.error as error:
+            raise FetchFailedError("damaged", f"the {self.coding} body is broken") from error
+
+    def _members(self, data: bytes) -> Iterator[bytes]:
+        data, self._held = self._held + data, b""
+        while data and not self._is_over:
+            if self._engine is None and not self._begin(data):
+                return
+            assert self._engine is not None
+            yield from _inflated(self._engine, data)
+            if not self._engine.eof:
+                return
+            data, self._engine = self._engine.unused_data, None
+            self._member_count += 1
+
+    def _begin(self, data: bytes) -> bool:
+        """Open a member; False while there is too little of it, and when what follows is none."""
+        if len(data) < _START_BYTES:
+            self._held = data
+            return False
+        if self._member_count and (self.coding != "gzip" or not data.startswith(_GZIP_START)):
+            self._is_over = True
+            return False
+        if self.coding == "gzip":
+            self._engine = zlib.decompressobj(wbits=31)
+        else:
+            self._engine = zlib.decompressobj(wbits=15 if _is_zlib(data) else -15)
+        return True
+
+
+def _inflated(engine: zlib._Decompress, data: bytes) -> Iterator[bytes]:
+    while not engine.eof:
+        piece = engine.decompress(data, _PIECE_BYTES)
+        data = engine.unconsumed_tail
+        if piece:
+            yield piece
+        if not data and len(piece) < _PIECE_BYTES:  # a full piece may leave more inside, though no input is left
+            return
+
+
+def _is_zlib(data: bytes) -> bool:
+    """RFC 1950 2.2: method 8, and the first two bytes are a multiple of 31."""
+    return data[0] & 0x0F == 8 and (data[0] << 8 | data[1]) % 31 == 0  # noqa: PLR2004 - the RFC's own numbers
+
+
+def _through(layers: tuple[_Layer, ...], data: bytes) -> Iterator[bytes]:
+    if not layers:
+        yield data
+        return
+    for piece in layers[0].feed(data):
+        yield from _through(layers[1:], piece)

@@ -1,0 +1,348 @@
+"""The door to the web: one fetch, its redirects followed by hand, every hop checked, bounded and recorded."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from http.client import HTTPException
+from typing import Any
+from urllib.parse import quote, urldefrag, urljoin, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.cookies import RequestsCookieJar, get_cookie_header
+from requests.structures import CaseInsensitiveDict
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from urllib3 import HTTPResponse, Timeout
+from urllib3.exceptions import HTTPError
+from urllib3.exceptions import TimeoutError as UrllibTimeoutError
+from urllib3.util.ssl_ import create_urllib3_context
+
+from worker.errors import NewsmillError, QuarantineError
+from worker.fetch.coding import ACCEPT_ENCODING, Inflater, content_codings
+from worker.fetch.connection import Dialler, Resolver, pool_classes, recorded_response, resolve_by_system
+from worker.fetch.guard import AddressGuard
+from worker.fetch.trouble import FetchFailedError, StaleConnectionError, family, shown, translated, unusable
+from worker.model import Exchange, Hop
+
+MAX_HOPS = 10
+ERROR_BODY_CAP_BYTES = 256 * 1024  # what stands beside a 404 is evidence, not an article
+
+_CHUNK_BYTES = 64 * 1024
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_OURS = frozenset({
+    "host", "accept-encoding", "connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade",
+    "expect", "if-none-match", "if-modified-since",
+})  # fmt: skip
+_ALWAYS_SENSITIVE = frozenset({"authorization", "cookie", "proxy-authorization"})
+_SENDABLE = re.compile(r"[\x20-\x7e\x80-\xff]{1,1000}")
+_KEPT_HOSTS = 64
+_BLANKS = re.compile(r"[\s]+")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchRequest:
+    """What to ask for, and how much of an answer to take.
+
+    ``etag`` and ``last_modified`` go back to the server as it wrote them; what cannot stand in a header is left out.
+    ``headers`` are the configured ones; those named in ``sensitive`` (and credentials in any case) stay with the
+    first host, and with https once it was used.
+    """
+
+    url: str
+    accept: str
+    cap_bytes: int  # as sent and decoded
+    total_timeout_s: float  # all hops together, from the first name lookup to the last byte
+    headers: tuple[tuple[str, str], ...] = ()
+    etag: str | None = None
+    last_modified: str | None = None
+    sensitive: frozenset[str] = frozenset()
+
+
+class RedirectStopped(NewsmillError):  # noqa: N818 - an interruption by the caller, not an error of ours
+    """``may_visit`` objected to the next hop; ``__cause__`` is what it raised.
+
+    ``exchange_so_far`` ends with the redirect, ``next_url`` is where it led.
+    """
+
+    def __init__(self, exchange_so_far: Exchange, next_url: str) -> None:
+        super().__init__(exchange_so_far, next_url)
+        self.exchange_so_far = exchange_so_far
+        self.next_url = next_url
+
+    def __str__(self) -> str:
+        return f"stopped before {shown(self.next_url)}"
+
+
+class Fetcher:
+    """One pool of connections, shared by the threads of a process.
+
+    Args:
+        user_agent: Who we say we are.
+        guard: Decides about every URL and every address, on every hop.
+        connect_timeout_s: Name lookup, connection and TLS handshake of one hop, seconds, > 0.
+        clock: Gives aware UTC moments, for the record; deadlines are kept by the monotonic clock that sockets know.
+        pool_size: Kept connections per host; more threads than that dial anew.
+        resolve: Host and port to addresses as text; may raise OSError.
+    """
+
+    def __init__(
+        self,
+        *,
+        user_agent: str,
+        guard: AddressGuard,
+        connect_timeout_s: float,
+        clock: Callable[[], datetime],
+        pool_size: int = 8,
+        resolve: Resolver = resolve_by_system,
+    ) -> None:
+        self._user_agent = user_agent
+        self._guard = guard
+        self._connect_timeout_s = connect_timeout_s
+        self._clock = clock
+        self._adapter = _GuardedAdapter(Dialler(guard, resolve), pool_size)
+
+    def close(self) -> None:
+        """Close the kept connections; the fetcher can still be used and would open new ones."""
+        self._adapter.close()
+
+    def fetch(self, request: FetchRequest, *, may_visit: Callable[[str], None]) -> Exchange:
+        """Ask for a URL and follow where it leads, at most MAX_HOPS requests.
+
+        Any status is an answer (see ``classify.judge``). A body over the cap is cut and its hop marked
+        ``truncated="length"``; beside an error status also a body that broke off is kept, and marked. Bodies of
+        redirects are not read, and meta refresh is not followed. Hop URLs are as they went out: percent-encoded,
+        punycode, without fragment.
+
+        Args:
+            may_visit: Called with each redirect's target that is another URL, before it is asked; raises to object.
+
+        Raises:
+            RefusedAddressError: this URL, a redirect's target or an address behind it must not be asked.
+            QuarantineError: ``unusable-url``, ``bad-header``.
+            FetchFailedError (retryable): no whole answer; its ``cause`` says why.
+            RedirectStopped: from what ``may_visit`` raised.
+        """
+        trip = _Trip(request, self._user_agent, self._guard, time.monotonic() + request.total_timeout_s)
+        url = request.url
+        while True:
+            hop = self._visit(trip.prepare(url), trip)
+            trip.hops.append(hop)
+            if hop.status not in _REDIRECTS:
+                return trip.exchange()
+            url = redirect_target(hop)
+            self._guard.check_url(url)
+            if len(trip.hops) == MAX_HOPS:
+                raise FetchFailedError("redirect", f"more than {MAX_HOPS} hops from {shown(request.url)}")
+            if url != hop.url:
+                _ask(may_visit, url, trip)
+
+    def _visit(self, prepared: requests.PreparedRequest, trip: _Trip) -> Hop:
+        assert prepared.url is not None
+        began_at = self._clock()
+        with translated(prepared.url):
+            response = self._send(prepared, trip)
+            try:
+                trip.cookies.update(response.cookies)
+                body, truncated = self._read(response.raw, trip)
+            finally:
+                response.close()  # a connection whose body was read is back in the pool already
+        recorded = recorded_response(response.raw)
+        return Hop(
+            url=urldefrag(prepared.url).url,
+            method="GET",
+            request_head=recorded.request_head,
+            status=recorded.status,
+            response_head=recorded.head,
+            headers=tuple((name, str(value)) for name, value in recorded.msg.items()),
+            body=body,
+            began_at=began_at,
+            ended_at=self._clock(),
+            ip=recorded.peer_ip,
+            truncated=truncated,
+        )
+
+    def _send(self, prepared: requests.PreparedRequest, trip: _Trip) -> requests.Response:
+        try:
+            return self._adapter.send(prepared, stream=True, timeout=self._timeout(trip))
+        except requests.ConnectionError as error:
+            if not any(isinstance(one, StaleConnectionError) for one in family(error)):
+                raise
+        return self._adapter.send(prepared, stream=True, timeout=self._timeout(trip))
+
+    def _timeout(self, trip: _Trip) -> Any:
+        left_s = trip.ends_at - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("the total time is over")
+        return Timeout(connect=min(self._connect_timeout_s, left_s), total=left_s)
+
+    def _read(self, raw: HTTPResponse, trip: _Trip) -> tuple[bytes, str | None]:
+        status = raw.status
+        if status in _REDIRECTS:
+            if raw.length_remaining == 0:
+                raw.read(decode_content=False)  # nothing to read, and so the connection is kept
+            return b"", None
+        if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+            return _read_whole(raw, trip.request.cap_bytes)
+        return _read_evidence(raw, min(trip.request.cap_bytes, ERROR_BODY_CAP_BYTES))
+
+
+class _Trip:
+    """One fetch under way: its hops, its cookies, and what may still be told to whom."""
+
+    def __init__(self, request: FetchRequest, user_agent: str, guard: AddressGuard, ends_at: float) -> None:
+        self.request = request
+        self.hops: list[Hop] = []
+        self.cookies = RequestsCookieJar()  # lives for this fetch only: some sites redirect until theirs comes back
+        self.ends_at = ends_at
+        self._guard = guard
+        self._user_agent = user_agent
+        self._sensitive = _ALWAYS_SENSITIVE | {name.lower() for name in request.sensitive}
+        self._is_among_friends = True
+        self._validators = _validators(request)
+
+    def prepare(self, url: str) -> requests.PreparedRequest:
+        self._guard.check_url(url)
+        if self.hops and not _keeps_secrets(self.hops[-1].url, url):
+            self._is_among_friends = False
+        with unusable(url):
+            prepared = requests.Request("GET", url, headers=self._headers()).prepare()
+        assert prepared.url is not None
+        cookies = get_cookie_header(self.cookies, prepared)  # type: ignore[no-untyped-call]
+        if cookies:  # a configured Cookie stands alone
+            prepared.headers["Cookie"] = cookies
+        self._guard.check_url(prepared.url)  # the spelling that goes out, after punycode and quoting
+        return prepared
+
+    def exchange(self) -> Exchange:
+        final = self.hops[-1]
+        if final.status == HTTPStatus.NOT_MODIFIED and not self._validators:
+            raise FetchFailedError("odd-304", f"not modified, but we have nothing of {shown(final.url)}")
+        return Exchange(hops=tuple(self.hops))
+
+    def _headers(self) -> dict[str, str]:
+        headers = CaseInsensitiveDict({
+            "User-Agent": self._user_agent,
+            "Accept": self.request.accept,
+            "Accept-Encoding": ACCEPT_ENCODING,
+            "Connection": "keep-alive",
+        })  # fmt: skip
+        headers.update(self._validators)
+        for name, value in self.request.headers:
+            if name.lower() in _OURS:
+                raise QuarantineError("bad-header", f"{name} is not for a feed to configure")
+            if not _SENDABLE.fullmatch(value.strip()):
+                raise QuarantineError("bad-header", f"the value of {name} cannot stand in a header")
+            if self._is_among_friends or name.lower() not in self._sensitive:
+                headers[name] = value.strip()
+        return dict(headers)
+
+
+class _GuardedAdapter(HTTPAdapter):
+    """requests without a Session: a Session reads the bodies of redirects, keeps cookies and asks the environment."""
+
+    def __init__(self, dialler: Dialler, pool_size: int) -> None:
+        self._dialler = dialler
+        self.tls = create_urllib3_context()
+        self.tls.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)  # once: per connection it would cost 15 ms
+        super().__init__(pool_connections=max(_KEPT_HOSTS, pool_size), pool_maxsize=pool_size)
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:
+        super().init_poolmanager(connections, maxsize, block, ssl_context=self.tls, **pool_kwargs)
+        self.poolmanager.pool_classes_by_scheme = pool_classes(self._dialler)
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:  # noqa: ARG002 - requests' signature
+        """The context above verifies; requests would load its bundle into it again for every connection."""
+        conn.cert_reqs = "CERT_REQUIRED"
+
+
+def redirect_target(hop: Hop) -> str:
+    """The absolute URL that a redirect leads to, without fragment.
+
+    Raises: FetchFailedError: ``redirect``: no Location, an empty one, or one that cannot be resolved.
+    Source: RFC 9110 10.2.2; raw UTF-8 and blanks in Location are common and get percent-encoded.
+    """
+    location = _as_text(hop.header("location") or "").strip()
+    if not location:
+        raise FetchFailedError("redirect", f"status {hop.status} without a Location from {shown(hop.url)}")
+    try:
+        return urldefrag(urljoin(hop.url, _BLANKS.sub(lambda found: quote(found.group()), location))).url
+    except ValueError as error:
+        raise FetchFailedError("redirect", f"a Location that cannot be read from {shown(hop.url)}") from error
+
+
+def _as_text(header_value: str) -> str:
+    """Header bytes arrive as latin-1; beyond ASCII they are nearly always UTF-8."""
+    try:
+        return header_value.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return header_value
+
+
+def _ask(may_visit: Callable[[str], None], url: str, trip: _Trip) -> None:
+    try:
+        may_visit(url)
+    except Exception as error:
+        raise RedirectStopped(Exchange(hops=tuple(trip.hops)), url) from error
+
+
+def _validators(request: FetchRequest) -> dict[str, str]:
+    asked = {"If-None-Match": request.etag, "If-Modified-Since": request.last_modified}
+    return {name: value.strip() for name, value in asked.items() if value and _SENDABLE.fullmatch(value.strip())}
+
+
+def _keeps_secrets(old_url: str, new_url: str) -> bool:
+    """The same host and port, not less protected; http to https on the usual ports is the same site."""
+    old, new = urlsplit(old_url), urlsplit(new_url)
+    if old.hostname != new.hostname or (old.scheme == "https" and new.scheme != "https"):
+        return False
+    ports = [parts.port or _DEFAULT_PORTS[parts.scheme] for parts in (old, new)]
+    return ports[0] == ports[1] or (old.scheme != new.scheme and ports == [80, 443])
+
+
+def _read_whole(raw: HTTPResponse, cap_bytes: int) -> tuple[bytes, str | None]:
+    """The body as sent, and ``length`` when the cap, of either form, ended it.
+
+    Raises: FetchFailedError, urllib3's errors: the body is cut or damaged, or the time is over.
+    """
+    inflater = _inflater(raw)
+    body = bytearray()
+    decoded_bytes = 0
+    while chunk := raw.read(min(_CHUNK_BYTES, cap_bytes + 1 - len(body)), decode_content=False):
+        body += chunk
+        if len(body) > cap_bytes:
+            return bytes(body[:cap_bytes]), "length"
+        for piece in inflater.feed(chunk) if inflater else ():
+            decoded_bytes += len(piece)
+            if decoded_bytes > cap_bytes:
+                return bytes(body), "length"
+    if inflater:
+        inflater.finish()
+    return bytes(body), None
+
+
+def _inflater(raw: HTTPResponse) -> Inflater | None:
+    """None for a plain body, and for a coding we do not read: whoever decodes it will say so."""
+    try:
+        codings = content_codings(recorded_response(raw).msg.items())
+    except QuarantineError:
+        return None
+    return Inflater(codings) if codings else None
+
+
+def _read_evidence(raw: HTTPResponse, cap_bytes: int) -> tuple[bytes, str | None]:
+    """The start of a body that does not matter by itself: its status does, however the body ends."""
+    body = bytearray()
+    try:
+        while chunk := raw.read(min(_CHUNK_BYTES, cap_bytes + 1 - len(body)), decode_content=False):
+            body += chunk
+            if len(body) > cap_bytes:
+                return bytes(body[:cap_bytes]), "length"
+    except (HTTPError, HTTPException, OSError) as error:
+        return bytes(body), "time" if isinstance(error, TimeoutError | UrllibTimeoutError) else "disconnect"
+    return bytes(body), None

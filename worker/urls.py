@@ -1,0 +1,375 @@
+"""URLs: which ones may be used, which ones mean the same, and how they are named in keys, messages and logs.
+
+Everything here is pure and answers for any string; nothing raises on a bad one. Addresses are judged elsewhere (the
+fetching room resolves names); here a URL is only text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+from functools import cache, lru_cache
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsplit
+
+import idna
+from publicsuffixlist import PublicSuffixList
+
+MAX_URL_CHARS = 8192  # nginx and Apache stop at 8 KiB; what is longer is no article
+MAX_LABEL_CHARS = 120
+MAX_PROXIES = 2
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+_BLANKS = " \t\r\n\f\v\xa0\u2003\u3000\ufeff"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_HOST = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*"
+)
+_NUMERIC_LABEL = re.compile(r"(?:\d+|0x[0-9a-f]*)")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_PLAIN = re.compile(
+    r"https?://(?:[a-z0-9-]+\.)+[a-z]{2,24}/[A-Za-z0-9_~/,;:@!$&'()*+=-]*"
+    r"(?:\.[A-Za-z0-9]+)?(?:\?[A-Za-z0-9_.~/,;:@!$&'()*+=-]*)?"
+)
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_SAFE_IN_PATH = "/%:@!$&'()*+,;=-._~"
+_SAFE_IN_QUERY = _SAFE_IN_PATH + "?"
+
+# Parameters that say how a reader came, never what is read. Removed for identity only, never from what is fetched.
+_TRACKING_PREFIXES = (
+    "utm_",  # Google Analytics, campaign parameters
+    "mtm_",  # Matomo, and its older names pk_ and piwik_
+    "pk_",
+    "piwik_",
+    "at_",  # AT Internet / Piano: at_medium=RSS on the BBC's feeds
+    "_hs",  # HubSpot: _hsenc, _hsmi
+    "__hs",  # HubSpot cookies carried over: __hstc, __hssc, __hsfp
+    "oly_",  # Omeda Olytics
+    "vero_",  # Vero mail
+)
+_TRACKING = frozenset(
+    {
+        "fbclid",  # Meta
+        "igshid",  # Instagram, and its newer name igsh
+        "igsh",
+        "gclid",  # Google Ads auto-tagging, with gclsrc, dclid, gbraid, wbraid
+        "gclsrc",
+        "dclid",
+        "gbraid",
+        "wbraid",
+        "gad_source",
+        "_ga",  # Google Analytics linker, with _gl
+        "_gl",
+        "msclkid",  # Microsoft Advertising
+        "yclid",  # Yandex Direct, with ysclid; _openstat is Openstat's
+        "ysclid",
+        "_openstat",
+        "twclid",  # X
+        "ttclid",  # TikTok
+        "li_fat_id",  # LinkedIn
+        "mc_cid",  # Mailchimp
+        "mc_eid",
+        "mkt_tok",  # Marketo
+        "hsctatracking",  # HubSpot
+        "xtor",  # AT Internet, older sites
+        "maca",  # Deutsche Welle's feeds: maca=chi-rss-chi-all-1127-rdf
+        "ns_mchannel",  # comScore Digital Analytix, older BBC feeds
+        "ns_source",
+        "ns_campaign",
+        "ns_linkname",
+        "ns_fee",
+        "wt_mc",  # Webtrekk / Mapp
+        "wt.mc_id",  # Webtrends
+        "wickedid",  # Wicked Reports
+        "ftag",  # CBS Interactive's feeds
+        "spm",  # Alibaba and sites that copied it
+    }
+)
+
+# One CMS (Pangea), one rule: the article is the number, the slug before it may change or be absent.
+_PANGEA_SITES = frozenset({"voachinese.com", "voanews.com", "voacantonese.com", "voatibetan.com", "rferl.org"})
+_PANGEA_ARTICLE = re.compile(r"/a/(?:[^/]+/)?(\d+)\.html")
+_PANGEA_PICTURE = re.compile(r"/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?=[_.]|\Z)", re.IGNORECASE)
+_PANGEA_PICTURE_HOST = re.compile(r"gdb\.(?:voanews\.com|rferl\.org)")
+
+_PROXY_HOSTS = frozenset({"images.weserv.nl", "wsrv.nl"})
+# The options that weserv documents; any other parameter after an origin with a query of its own belongs to that query.
+_PROXY_OPTION = re.compile(
+    r"w|h|dpr|fit|cbg|we|a|crop|precrop|trim|tbg|mask|mtrim|mbg|flip|flop|ro|rbg|bg|blur|con|filt|gam|mod|sat|hue|sharp"
+    r"|tint|af|encoding|maxage|l|ll|default|filename|il|n|output|page|q"
+)
+_PICTURE_FILE = re.compile(r"\.(?:jpe?g|png|webp|gif|avif)\Z", re.IGNORECASE)
+_SIZE_SUFFIX = re.compile(r"-\d{2,5}x\d{2,5}(?=\.[A-Za-z]+\Z)")  # WordPress: photo-610x610.jpg
+
+
+def usable_url(raw: str, base: str | None = None) -> str | None:
+    """An absolute http(s) URL that may be requested as it is, or None.
+
+    Blanks around it are cut, a relative reference is resolved, ``&amp;`` left over from double escaping becomes ``&``,
+    everything outside ASCII is percent-encoded, the host is lower-case punycode without a trailing dot, a default port,
+    user name, password and fragment are dropped.
+
+    None for what no one should request: other schemes (``javascript:``, ``data:``, ``mailto:``, ``feed:``), control,
+    bidirectional or zero-width characters, backslashes before the query (browsers and libraries disagree on them),
+    hosts that end in a number without being an address in plain form (``0x7f.1``, ``2130706433``), and nonsense.
+
+    Source: RFC 3986; the host rules follow the WHATWG URL standard and IDNA 2008 (UTS 46).
+    """
+    text = raw.strip(_BLANKS)
+    if not text or len(text) > MAX_URL_CHARS or _CONTROL.search(text):
+        return None
+    if "/../" not in text and "/./" not in text and _PLAIN.fullmatch(text) and "&amp;" not in text:
+        return text
+    text = text.replace("&amp;", "&")
+    if "\\" in text.partition("?")[0].partition("#")[0]:
+        return None
+    try:
+        return _usable(urlsplit(urljoin(base, text) if base and not _SCHEME.match(text) else text))
+    except ValueError:
+        return None
+
+
+def _usable(parts: SplitResult) -> str | None:
+    scheme = parts.scheme.lower()
+    if scheme not in DEFAULT_PORTS or parts.netloc.count("@") > 1:
+        return None
+    host = _clean_host(parts.hostname or "")
+    if host is None:
+        return None
+    port = parts.port  # ValueError when it is no port
+    if port == 0:
+        return None
+    netloc = host if port is None or port == DEFAULT_PORTS[scheme] else f"{host}:{port}"
+    path = _without_dots(_encoded(parts.path or "/", _SAFE_IN_PATH))
+    url = urlunsplit((scheme, netloc, path, _encoded(parts.query, _SAFE_IN_QUERY), ""))
+    return url if len(url) <= MAX_URL_CHARS else None
+
+
+def _clean_host(host: str) -> str | None:
+    """The host as it goes on the wire, IPv6 addresses in brackets; None when it is none."""
+    if ":" in host:
+        return f"[{ipaddress.IPv6Address(host).compressed}]" if "%" not in host else None
+    was_ascii = host.isascii()
+    if not was_ascii:
+        try:
+            host = idna.encode(host, uts46=True).decode("ascii")
+        except (idna.IDNAError, UnicodeError):
+            return None
+    host = host.lower().removesuffix(".")
+    if not _HOST.fullmatch(host):
+        return None
+    if _NUMERIC_LABEL.fullmatch(host.rpartition(".")[2]):
+        return str(ipaddress.IPv4Address(host)) if was_ascii else None  # ValueError for every form but the plain one
+    return host
+
+
+def _encoded(text: str, safe: str) -> str:
+    return quote(_BAD_ESCAPE.sub("%25", text), safe=safe)
+
+
+def _without_dots(path: str) -> str:
+    """RFC 3986 section 5.2.4, keeping empty segments."""
+    if "/." not in path:
+        return path
+    kept: list[str] = []
+    segments = path.split("/")[1:]
+    for segment in segments:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    if segments[-1] in {".", ".."}:
+        kept.append("")
+    return "/" + "/".join(kept)
+
+
+def canonical_url(url: str) -> str:
+    """The form under which a URL is compared: two URLs of one article have one. Idempotent.
+
+    Scheme https, host lower-case, no default port, no fragment, no tracking parameters, percent-encoding in one
+    spelling. The order of parameters, trailing and doubled slashes and ``www.`` are kept: there are servers that tell
+    them apart, and where a server does not, its redirect does the joining. On Pangea sites the number in the path is
+    the article. A string that is no usable URL comes back stripped and otherwise as it was.
+    """
+    usable = usable_url(url)
+    if usable is None:
+        return url.strip()
+    parts = urlsplit(usable)
+    host = parts.hostname or ""
+    article = _PANGEA_ARTICLE.fullmatch(parts.path)
+    if article and _registrable(host) in _PANGEA_SITES:
+        return f"https://{_pangea_host(host)}/a/{article[1]}.html"
+    netloc = f"[{host}]" if ":" in host else host
+    if parts.port not in {None, *DEFAULT_PORTS.values()}:
+        netloc = f"{netloc}:{parts.port}"
+    pairs = [pair for pair in parts.query.split("&") if pair and not _is_tracking(pair)]
+    path = _without_dots(_one_spelling(parts.path))
+    return urlunsplit(("https", netloc, path, _one_spelling("&".join(pairs)), ""))
+
+
+def _pangea_host(host: str) -> str:
+    """``m.`` and no prefix are other doors of ``www.``; ``learningenglish.`` and the like count on their own."""
+    site = _registrable(host)
+    return f"www.{site}" if host in {site, f"m.{site}", f"amp.{site}"} else host
+
+
+def _is_tracking(pair: str) -> bool:
+    name = unquote(pair.partition("=")[0]).lower()
+    return name in _TRACKING or name.startswith(_TRACKING_PREFIXES)
+
+
+def _one_spelling(text: str) -> str:
+    """Escapes in upper case, and none for characters that never need one."""
+
+    def spell(match: re.Match[str]) -> str:
+        character = chr(int(match[1], 16))
+        return character if character in _UNRESERVED else match[0].upper()
+
+    return _ESCAPE.sub(spell, text)
+
+
+def identity_of(url: str | None, feed_slug: str, guid: str | None, title: str | None) -> str:
+    """The string that names an article: its canonical URL, else the feed's guid, else its title within the feed."""
+    usable = usable_url(url) if url else None
+    if usable:
+        return canonical_url(usable)
+    if guid:
+        return f"guid:{feed_slug}:{guid}"
+    return f"title:{feed_slug}:{title or ''}"
+
+
+def article_id_of(identity: str) -> str:
+    """The first 32 hex digits of the identity's SHA-256: the same on every machine, for ever."""
+    return hashlib.sha256(identity.encode("utf-8", "backslashreplace")).hexdigest()[:32]
+
+
+def gate_key(url: str) -> str:
+    """The name under which the host gate counts requests to a site.
+
+    The registrable domain; an address, or a name without a public suffix (``localhost``), stands for itself, with
+    ``:port`` when the port is not the scheme's own. An unusable URL has the key ``""``.
+    """
+    usable = usable_url(url)
+    if usable is None:
+        return ""
+    parts = urlsplit(usable)
+    host = parts.hostname or ""
+    if site := _registrable(host):
+        return site
+    if parts.port is None:
+        return host
+    return f"[{host}]:{parts.port}" if ":" in host else f"{host}:{parts.port}"
+
+
+@lru_cache(maxsize=4096)
+def _registrable(host: str) -> str | None:
+    if ":" in host or _NUMERIC_LABEL.fullmatch(host.rpartition(".")[2]):
+        return None
+    site: str | None = _suffixes().privatesuffix(host)
+    return site
+
+
+@cache
+def _suffixes() -> PublicSuffixList:
+    return PublicSuffixList()  # the list inside the package: nothing is downloaded
+
+
+def authority(url: str) -> str:
+    """``scheme://host[:port]``, where robots.txt is asked for; ``""`` for an unusable URL."""
+    usable = usable_url(url)
+    if usable is None:
+        return ""
+    parts = urlsplit(usable)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def unwrap_proxy(url: str) -> tuple[str, str | None]:
+    """The picture behind a proxy's URL, and the proxy's URL; ``(url, None)`` for every other URL.
+
+    Knows images.weserv.nl and wsrv.nl, one inside the other at most MAX_PROXIES times. The origin's scheme is as
+    weserv reads it: none means http, ``ssl:`` means https. The origin is as little to be trusted as any other URL.
+
+    Source: weserv's documentation of ``url``; its issues for ``ssl:``.
+    """
+    outer = usable_url("https:" + url.strip() if url.strip().startswith("//") else url)
+    origin = outer
+    for _ in range(MAX_PROXIES):
+        inner = _proxied_origin(origin) if origin else None
+        if inner is None:
+            break
+        origin = inner
+    return (url, None) if origin is None or origin == outer else (origin, outer)
+
+
+def _proxied_origin(url: str) -> str | None:
+    parts = urlsplit(url)
+    if parts.hostname not in _PROXY_HOSTS:
+        return None
+    pairs = parts.query.split("&")
+    start = next((n for n, pair in enumerate(pairs) if pair.startswith("url=")), None)
+    if start is None:
+        return None
+    value = pairs[start][len("url=") :]
+    if "?" in value:  # an origin whose query was not encoded: what follows and is no option belongs to it
+        own = [pair for pair in pairs[start + 1 :] if not _PROXY_OPTION.fullmatch(pair.partition("=")[0])]
+        origin = "&".join([value, *own])
+    else:
+        origin = unquote(value)
+    return usable_url(_with_scheme(origin.strip(_BLANKS)))
+
+
+def _with_scheme(origin: str) -> str:
+    lowered = origin.lower()
+    if lowered.startswith("ssl:"):
+        return "https://" + origin[len("ssl:") :].lstrip("/")
+    if lowered.startswith(("http://", "https://")):
+        return origin
+    return "http://" + origin.lstrip("/")
+
+
+def picture_identity(url: str) -> str:
+    """The URL that names a picture: the origin behind a proxy, over https.
+
+    A proxied picture and a plain one are then one picture. A URL with a port of its own keeps its scheme: nobody
+    speaks TLS on the port where somebody else speaks HTTP.
+    """
+    origin, _ = unwrap_proxy(url)
+    usable = usable_url(origin)
+    if usable is None:
+        return origin
+    parts = urlsplit(usable)
+    return urlunsplit(parts._replace(scheme="https")) if parts.port is None else usable
+
+
+def picture_key(url: str) -> str:
+    """What two URLs of one picture in different sizes have in common; for comparing only.
+
+    On Pangea's picture servers the GUID; elsewhere host and path without WordPress's size suffix, and the query only
+    where the path does not name a picture file.
+    """
+    parts = urlsplit(picture_identity(url)) if usable_url(unwrap_proxy(url)[0]) else None
+    if parts is None:
+        return url
+    host = parts.hostname or ""
+    guid = _PANGEA_PICTURE.match(parts.path)
+    if guid and _PANGEA_PICTURE_HOST.fullmatch(host):
+        return f"gdb:{guid[1].lower()}"
+    path = _SIZE_SUFFIX.sub("", _one_spelling(parts.path))
+    query = f"?{parts.query}" if parts.query and not _PICTURE_FILE.search(parts.path) else ""
+    return f"{parts.netloc}{path}{query}"
+
+
+def display_url(url: str) -> str:
+    """A URL for labels and logs: no user name, password, query or fragment (they carry secrets), control characters
+    escaped, at most MAX_LABEL_CHARS characters.
+    """
+    head = url.strip().partition("#")[0].partition("?")[0]
+    scheme, slashes, rest = head.partition("://")
+    if slashes:
+        host, slash, path = rest.partition("/")
+        head = f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+    shown = _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), head)
+    return shown if len(shown) <= MAX_LABEL_CHARS else shown[: MAX_LABEL_CHARS - 1] + "…"
