@@ -139,7 +139,7 @@ class _Loop:
         fetched_s = time.process_time()
         found = trafilatura.bare_extraction(html, url=url, with_metadata=True, fast=self._fast)
         extracted_s = time.process_time()
-        facts = found.as_dict() if found is not None else {}
+        facts = found.as_dict() if isinstance(found, trafilatura.settings.Document) else {}
         asked_s = time.process_time()
         shown = self._picture(facts.get("image"))
         shown_s = time.process_time()

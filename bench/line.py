@@ -109,7 +109,7 @@ def main(given: Sequence[str] | None = None) -> int:
     asked = arguments(given)
     plan = planned(asked)
     count = SHORT_ARTICLES if asked.short else asked.articles
-    source = recorded(asked.pages) if asked.pages.is_dir() else made(count)
+    source = recorded(asked.pages) if asked.pages.is_dir() else made()
     # The extraction is measured side by side, as it runs on the line: two on a small machine slow each other down.
     pages = chosen(source, count, children=CHILDREN)
     lines, bares = measured(plan, pages)

@@ -6,7 +6,7 @@ import statistics
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -232,13 +232,21 @@ def fresh(name: str, **settings: str) -> Iterator[Stack]:
         yield made
 
 
-def faults(server: NewsServer, installation: Installation, urls: Sequence[str]) -> tuple[str, ...]:
-    """Every article that was not fetched exactly once, and every one whose message did not arrive exactly once."""
-    fetched = server.counts()
-    found = [f"fetched {fetched[url]} times: {url}" for url in urls if fetched[url] != 1]
-    found += [f"{installation.arrived[url]} messages: {url}" for url in urls if installation.arrived[url] != 1]
-    found += [f"nobody's message: {url}" for url in installation.arrived.keys() - set(urls)]
-    ends = {state: count for state, count in installation.states().items() if state != "published"}
+def faults(
+    urls: Sequence[str], *, fetched: Mapping[str, int], arrived: Mapping[str, int], states: Mapping[str, int]
+) -> tuple[str, ...]:
+    """Every article that was not fetched exactly once, or whose message did not arrive exactly once, as sentences.
+
+    Args:
+        urls: The articles that were announced.
+        fetched: URL -> requests.
+        arrived: URL -> messages.
+        states: How many rows stand in each state at the end.
+    """
+    found = [f"fetched {fetched.get(url, 0)} times: {url}" for url in urls if fetched.get(url, 0) != 1]
+    found += [f"{arrived.get(url, 0)} messages: {url}" for url in urls if arrived.get(url, 0) != 1]
+    found += [f"nobody announced: {url}" for url in arrived.keys() - set(urls)]
+    ends = {state: count for state, count in states.items() if state != "published"}
     return (*found, *([f"not published: {ends}"] if ends else []))
 
 
@@ -267,7 +275,12 @@ def line_run(given: Conditions, pages: Sequence[Page], *, lone: Sequence[Page]) 
         alone = lone_articles(given, installation, lone)
         installation.receive()
         span_s = installation.span_s(backlog.urls)
-        wrong = faults(given.server, installation, (*warm.urls, *backlog.urls, *alone.urls))
+        wrong = faults(
+            (*warm.urls, *backlog.urls, *alone.urls),
+            fetched=given.server.counts(),
+            arrived=installation.arrived,
+            states=installation.states(),
+        )
         installation.close()
     extraction_ms = statistics.fmean(page.extract_s for page in pages) * 1000
     return LineRun(

@@ -13,12 +13,13 @@ import io
 import multiprocessing
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from html import escape, unescape
+from itertools import chain, count, islice
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -51,15 +52,15 @@ class Page:
     extract_s: float  # CPU of one ``extract_article``, with as many of them side by side as the line has children
 
 
-def recorded(folder: Path) -> list[bytes]:
+def recorded(folder: Path) -> Iterator[bytes]:
     """Every page of the folders below, in an order that mixes their sources and is always the same."""
-    paths = sorted(folder.glob("**/*.html.gz"), key=lambda path: hashlib.sha256(path.name.encode()).digest())
-    return [without_pictures(gzip.decompress(path.read_bytes())) for path in paths]
+    for path in sorted(folder.glob("**/*.html.gz"), key=lambda path: hashlib.sha256(path.name.encode()).digest()):
+        yield without_pictures(gzip.decompress(path.read_bytes()))
 
 
-def made(count: int) -> list[bytes]:
-    """Plain pages of our own, each with another text."""
-    return [_made(number) for number in range(count)]
+def made() -> Iterator[bytes]:
+    """Plain pages of our own without end, each with another text."""
+    return (_made(number) for number in count())
 
 
 def _made(number: int) -> bytes:
@@ -89,8 +90,8 @@ def without_pictures(html: bytes) -> bytes:
 def with_picture(html: bytes, url: str) -> bytes:
     """The same page, naming this picture for its article's."""
     meta = f'<meta property="og:image" content="{escape(url)}">'.encode()
-    named, count = _HEAD.subn(lambda head: head.group() + meta, html, count=1)
-    return named if count else meta + html
+    named, places = _HEAD.subn(lambda head: head.group() + meta, html, count=1)
+    return named if places else meta + html
 
 
 def picture(number: int) -> bytes:
@@ -105,25 +106,25 @@ def picture(number: int) -> bytes:
     return data.getvalue()
 
 
-def chosen(pages: Sequence[bytes], count: int, *, children: int) -> list[Page]:
-    """The first ``count`` pages that are articles without a picture, for the extraction as it is; measured on the way.
+def chosen(pages: Iterable[bytes], wanted: int, *, children: int) -> list[Page]:
+    """The first pages that are articles without a picture, for the extraction as it is; measured on the way.
 
     With too few of them they come again; a line that follows many sites meets agency texts again, too.
     Raises: ValueError: none of the pages is one.
     """
+    given = iter(pages)
+    warm = list(islice(given, WARM_PAGES))
+    given = chain(warm, given)
     found: list[Page] = []
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(children, mp_context=context, initializer=_warm, initargs=(pages[:WARM_PAGES],)) as pool:
-        for start in range(0, len(pages), CHUNK * children * 2):
-            portion = pages[start : start + CHUNK * children * 2]
+    with ProcessPoolExecutor(children, mp_context=context, initializer=_warm, initargs=(warm,)) as pool:
+        while len(found) < wanted and (portion := list(islice(given, CHUNK * children * 2))):
             chunks = [portion[at : at + CHUNK] for at in range(0, len(portion), CHUNK)]
             for measured in pool.map(_measured, chunks):
                 found.extend(measured)
-            if len(found) >= count:
-                break
     if not found:
         raise ValueError("none of these pages is an article")
-    return [found[number % len(found)] for number in range(count)]
+    return [found[number % len(found)] for number in range(wanted)]
 
 
 def _warm(pages: Sequence[bytes]) -> None:

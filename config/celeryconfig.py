@@ -70,14 +70,14 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
 
 def _queues(settings: Settings, prefix: str) -> dict[str, dict[str, Any]]:
     """Last stage first. On RabbitMQ quorum queues: a crash makes them deliver little again that was done."""
-    arguments = {} if is_redis(settings.broker_url) else {"x-queue-type": "quorum"}
-    exchange = f"{prefix}tasks"
+    if is_redis(settings.broker_url):  # no exchange: Redis forgets its bindings when it is flushed, and drops what comes
+        return {f"{prefix}{name}": {"exchange": "", "routing_key": f"{prefix}{name}"} for name in QUEUES}
     return {
         f"{prefix}{name}": {
-            "exchange": exchange,
+            "exchange": f"{prefix}tasks",
             "exchange_type": "topic",
             "routing_key": f"{prefix}{name}",
-            "queue_arguments": arguments,
+            "queue_arguments": {"x-queue-type": "quorum"},
         }
         for name in QUEUES
     }
@@ -111,7 +111,7 @@ def _broker(settings: Settings) -> dict[str, Any]:
     }
     if not settings.broker_is_embedded and urlsplit(settings.broker_url).scheme != "redis+socket":
         options["socket_keepalive"] = True
-    settings_of_redis: dict[str, Any] = {"broker_transport_options": options, "task_default_exchange_type": "topic"}
+    settings_of_redis: dict[str, Any] = {"broker_transport_options": options}
     if urlsplit(settings.broker_url).scheme == "rediss":
         settings_of_redis["broker_use_ssl"] = {"ssl_cert_reqs": certificate_check(settings.broker_url)}
         settings_of_redis["broker_url"] = without_option(settings.broker_url, "ssl_cert_reqs")

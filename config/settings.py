@@ -332,6 +332,7 @@ class Settings:
     max_entries: int
     log_level: str
     log_format: str
+    variables: Mapping[str, str] = field(repr=False)  # for ${NAME} in feeds' headers
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
@@ -345,6 +346,7 @@ class Settings:
         broker_url = values["BROKER_URL"] or values["CLOUDAMQP_URL"] or values["REDIS_URL"]
         embedded_url = f"redis+socket://{quote(str(embedded_socket(home)))}?virtual_host=0"
         derived: dict[str, Any] = {
+            "variables": dict(env),
             "home": home,
             "database_url": _database_url(values["DATABASE_URL"], home),
             "broker_url": broker_url or embedded_url,

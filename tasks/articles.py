@@ -35,6 +35,7 @@ alarm = Alarm(start)
 @app.task(name="articles.dispatch")
 def dispatch() -> int:
     """Beat's tick: the safety net behind the dispatches in process. Returns: the chains started."""
+    stages.tick(deps(), "articles.dispatch")
     return start(deps())
 
 

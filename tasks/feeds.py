@@ -27,6 +27,7 @@ alarm = Alarm(start_due)
 @app.task(name="feeds.due")
 def due() -> int:
     """Beat's tick. Returns: the feeds whose polls were started."""
+    stages.tick(deps(), "feeds.due")
     return start_due(deps())
 
 

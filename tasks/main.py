@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from importlib.metadata import version
 from types import FrameType
 from typing import Any
@@ -59,30 +60,35 @@ def set_up_logging(**_: Any) -> None:
 # ---------------------------------------------------------------- forks and stops
 
 
-class _Busy:
-    """Is this child at a task?"""
+class _Child:
+    """This process, when it is a worker's child."""
 
-    now = False
+    listens = False  # for the wish to stop
+    busy = False
 
 
 @signals.task_prerun.connect
 def begins(**_: Any) -> None:
-    _Busy.now = True
+    """The pool sets its own signal handlers after ``worker_process_init``, so ours come with the first task."""
+    _Child.busy = True
+    if not _Child.listens and threading.current_thread() is threading.main_thread():
+        _Child.listens = True
+        signal.signal(signal.SIGUSR2, wished_to_stop)
+        signal.signal(signal.SIGTERM, told_to_stop)
 
 
 @signals.task_postrun.connect
 def ends(**_: Any) -> None:
-    _Busy.now = False
+    _Child.busy = False
 
 
 @signals.worker_process_init.connect
 def after_fork(**_: Any) -> None:
-    """A child opens its own doors, and listens for the wish to stop."""
+    """A child opens its own doors. Until its first task it may be ended by any signal: it holds nothing."""
     process.forget()
     articles.alarm.forget()
     feeds.alarm.forget()
-    signal.signal(signal.SIGUSR2, wished_to_stop)
-    signal.signal(signal.SIGTERM, told_to_stop)
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
 def wished_to_stop(_signal: int, _frame: FrameType | None) -> None:
@@ -94,7 +100,7 @@ def wished_to_stop(_signal: int, _frame: FrameType | None) -> None:
 def told_to_stop(number: int, frame: FrameType | None) -> None:
     """The platform stops every process at once: a busy child gives back what it cannot finish, an idle one goes."""
     wished_to_stop(number, frame)
-    if not _Busy.now:
+    if not _Child.busy:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTERM)
 

@@ -7,7 +7,6 @@ import hashlib
 import html
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -272,9 +271,11 @@ def _evidence(sample: bytes, encoding: str) -> float:
     foreign = _NOT_ASCII.findall(text)
     if not foreign:
         return 0.0
-    alone = _ALONE.findall(text) if encoding in _COMPANY else []
-    counted = {None: foreign, False: alone, True: (Counter(foreign) - Counter(alone)).elements()}
-    hits = sum(character in _LOOKS[encoding] for character in counted[_COMPANY.get(encoding)])
+    common = _LOOKS[encoding]
+    hits = sum(character in common for character in foreign)
+    if encoding in _COMPANY:
+        hits_alone = sum(character in common for character in _ALONE.findall(text))
+        hits = hits - hits_alone if _COMPANY[encoding] else hits_alone
     return max(0.0, (hits - 5 * text.count("\ufffd")) / len(foreign))
 
 
@@ -426,7 +427,7 @@ _UNSPACED = (  # scripts whose words are not separated: Thai, Lao, Myanmar, Khme
 _ONE_CHARACTER = re.compile(f"[{_UNSPACED}]")
 _WORD_CHARACTER = re.compile(r"[^\W_]")
 _TOKEN = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
-_MAX_TOKENS = 20_000
+_SIMHASH_CHARS = 100_000
 _SHINGLE = 3
 
 
@@ -448,19 +449,24 @@ def simhash64(text: str) -> str:
 
     Features are runs of three words (of three characters where words are not separated), each with BLAKE2b; a bit of
     the result is set where most features have it. Case, punctuation and white space do not count. Of a very long text
-    the first 20,000 words. An empty text gives zeros.
+    the first 100,000 characters. An empty text gives zeros.
 
     Source: Charikar 2002; Manku, Jain, Das Sarma 2007 (near-duplicates: at most 3 of 64 bits).
     """
-    tokens = [match[0] for match, _ in zip(_TOKEN.finditer(text.lower()), range(_MAX_TOKENS), strict=False)]
+    tokens = _TOKEN.findall(text[:_SIMHASH_CHARS].lower())
     if not tokens:
         return "0" * 16
     last = max(1, len(tokens) - _SHINGLE + 1)
     features = [" ".join(tokens[start : start + _SHINGLE]).encode("utf-8", "replace") for start in range(last)]
-    every = int.from_bytes(b"".join(hashlib.blake2b(feature, digest_size=8).digest() for feature in features))
-    lanes = int.from_bytes(b"\0\0\0\0\0\0\0\1" * len(features))
-    bits = (((every >> bit) & lanes).bit_count() * 2 > len(features) for bit in range(64))
-    return f"{sum(1 << bit for bit, is_set in enumerate(bits) if is_set):016x}"
+    every = b"".join([hashlib.blake2b(feature, digest_size=8).digest() for feature in features])
+    ones = int.from_bytes(b"\1" * last)
+    result = 0
+    for byte in range(8):  # all features' bits of one place are counted at once, as bits of one large integer
+        column = int.from_bytes(every[byte::8])
+        for bit in range(7, -1, -1):
+            count = ((column >> bit) & ones).bit_count()
+            result = result << 1 | (count * 2 > last)
+    return f"{result:016x}"
 
 
 def text_sha256(text: str) -> str:

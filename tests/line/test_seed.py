@@ -38,14 +38,13 @@ def on_site(site: NewsServer, url: str) -> str:
 
 
 @pytest.mark.timeout(120)
-def test_the_seed_document_s_feed_item_becomes_its_article(installation: Stack, site: NewsServer, shared: Path) -> None:
+def test_the_seed_document_s_feed_item_becomes_its_article(installation: Stack, consumer: Consumer, site: NewsServer, shared: Path) -> None:
     recorded = read(next((shared / "seed-data" / "seed").iterdir()))
     feed = site.feed("/rss/mgzy1.xml", [as_item(recorded, on_site(site, recorded.url))], title="美国之音")
     installation.follow("voa-chinese", feed)
-    consumer = Consumer(installation)
     installation.start("worker", "beat")
     installation.wait_for({"published": 1})
-    consumer.close()
+    consumer.wait_for(1)
     (message,) = consumer.messages
     jsonschema.validate(message, SCHEMA)
     assert message["published_at"] == "2025-01-17T14:50:11Z"
@@ -65,7 +64,7 @@ def test_the_seed_document_s_feed_item_becomes_its_article(installation: Stack, 
 
 @pytest.mark.timeout(300)
 def test_every_recorded_item_becomes_one_article_and_one_message(
-    installation: Stack, site: NewsServer, shared: Path
+    installation: Stack, consumer: Consumer, site: NewsServer, shared: Path
 ) -> None:
     urls: Counter[str] = Counter()
     for name in ("voa", "bbc", "dw", "rfi"):
@@ -77,10 +76,9 @@ def test_every_recorded_item_becomes_one_article_and_one_message(
             items.append(as_item(recorded, link))
         installation.follow(name, site.feed(f"/rss/{name}.xml", items))
     assert max(urls.values()) == 1
-    consumer = Consumer(installation)
     installation.start("worker", "beat")
-    installation.wait_for({"published": len(urls)}, timeout_s=240)
-    consumer.close()
+    installation.wait_for({"published": len(urls)}, timeout_s=100)
+    consumer.wait_for(len(urls))
     assert Counter(message["url_requested"] for message in consumer.messages) == urls
     assert len({message["id"] for message in consumer.messages}) == len(urls)
     for message in consumer.messages:

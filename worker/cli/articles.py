@@ -35,9 +35,7 @@ _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 articles_app = typer.Typer(no_args_is_help=True, help="Articles by state, feed, reason and time.")
 quarantine_app = typer.Typer(no_args_is_help=True, help="Articles that could not be worked: look, retry, drop.")
 
-Ids = Annotated[
-    list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of articles; their first 6 digits will do.")
-]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of articles; their first 6 digits will do.")]
 OneId = Annotated[str, typer.Argument(metavar="ID", help="An article's id; its first 6 digits will do.")]
 OfFeed = Annotated[str | None, typer.Option("--feed", metavar="SLUG", help="Only of this feed.")]
 OfReason = Annotated[str | None, typer.Option("--reason", help="Only with this reason.")]

@@ -82,6 +82,8 @@ def _shown(variable: Variable, value: Any) -> str:
         return ";".join(bare_url(part) for part in str(value).split(";")) if value else "not set"
     if isinstance(value, bool):
         return "1" if value else "0"
+    if isinstance(value, float):
+        return f"{value:.15g}"
     if isinstance(value, tuple | frozenset):
         return ",".join(str(part) for part in sorted(value, key=str)) or "none"
     return str(value) or "not set"

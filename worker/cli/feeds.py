@@ -43,9 +43,7 @@ POLLS_SHOWN = 10
 
 feeds_app = typer.Typer(no_args_is_help=True, help="The registry of feeds.")
 
-Slugs = Annotated[
-    list[str], typer.Argument(metavar="SLUG...", help="Names of feeds; `newsmill feeds list` shows them.")
-]
+Slugs = Annotated[list[str], typer.Argument(metavar="SLUG", help="Names of feeds; `newsmill feeds list` shows them.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

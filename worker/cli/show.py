@@ -47,7 +47,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Cell]], *, styles: Se
         grid.add_column(heading, no_wrap=True, overflow="ellipsis")
     for place, row in enumerate(rows):
         grid.add_row(*map(_cell, row), style=styles[place] if styles else None)
-    console().print(grid)
+    _printed(grid)
 
 
 def facts(pairs: Sequence[tuple[str, Cell]]) -> None:
@@ -58,7 +58,19 @@ def facts(pairs: Sequence[tuple[str, Cell]]) -> None:
     for name, value in pairs:
         if value is not None:
             grid.add_row(Text(name), _cell(value))
-    console().print(grid)
+    _printed(grid)
+
+
+def _printed(grid: Table) -> None:
+    """Rich fills every line up to the widest; a pipe gets them without."""
+    screen = console()
+    if screen.is_terminal:
+        screen.print(grid)
+        return
+    with screen.capture() as captured:
+        screen.print(grid)
+    for filled in captured.get().splitlines():
+        typer.echo(filled.rstrip())
 
 
 def line(text: str, *, style: Style = "") -> None:

@@ -122,7 +122,7 @@ def _told(connection: Connection, article_id: str, now: datetime) -> tuple[list[
     for row in sorted(rows, key=lambda row: row.revision):
         publication = publications.of_article(connection, row.id)
         site = _site(connection, row) if row.state == State.DISCOVERED else None
-        events = sorted([*_stages(row), *_troubles(row), *_sent(publication)], key=lambda event: event.at)
+        events = sorted([*_troubles(row), *_sent(publication), *_stages(row)], key=lambda event: event.at)
         stories.append(Story(row=row, events=tuple(events), standing=standing(row, site, now), site=site))
     return stories, sightings
 

@@ -56,7 +56,7 @@ def read_feedlist(text: str) -> tuple[FeedConfig, ...]:
     if unknown:
         raise UsageError(f"The list of feeds has {', '.join(unknown)}: it knows only tables named [[feed]].")
     tables = document.get("feed", [])
-    if not isinstance(tables, list):
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise UsageError("The list of feeds has [feed]: write [[feed]], with double brackets, for each one.")
     listed = tuple(feed_config(table) for table in tables)
     for name, of in (("slug", [one.slug for one in listed]), ("url", [one.url for one in listed])):

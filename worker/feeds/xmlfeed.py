@@ -329,7 +329,7 @@ def _read_content(item: _Item, child: _Child) -> None:
 
 
 def _read_author(item: _Item, child: _Child) -> None:
-    _add_author(item, child)
+    _add_author(item, child.element)
 
 
 def _read_category(item: _Item, child: _Child) -> None:

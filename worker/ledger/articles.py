@@ -474,7 +474,7 @@ def drop(connection: Connection, ids: Sequence[int]) -> list[int]:
 
 
 def audit(connection: Connection) -> dict[str, int]:
-    """The balance of the books; every figure but ``discovered`` and the states is a number of faults.
+    """The balance of the books; every figure but ``items`` and the states is a number of faults.
 
     ``missing`` sums what the states do not account for: 0 when every discovered item is in exactly one state.
     """
@@ -507,7 +507,7 @@ def audit(connection: Connection) -> dict[str, int]:
         )
     )
     return {
-        "discovered": discovered,
+        "items": discovered,
         **by_state,
         "missing": discovered - sum(by_state.values()),
         "published_without_confirm": unsent,

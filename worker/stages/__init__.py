@@ -6,7 +6,7 @@ The only place where the rooms meet.
 from worker.model import State
 from worker.stages.archive import archive
 from worker.stages.deps import Deps
-from worker.stages.dispatch import Batch, Dispatched, dispatch
+from worker.stages.dispatch import Batch, Dispatched, dispatch, tick
 from worker.stages.download import download
 from worker.stages.extract import extract
 from worker.stages.picture import picture
@@ -40,5 +40,6 @@ __all__ = [
     "poll",
     "publish",
     "repoll",
+    "tick",
     "upkeep",
 ]

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.engine import Connection
 
-from worker.ledger import articles, hosts
+from worker.ledger import articles, hosts, publications
 from worker.ledger.articles import Ready
 from worker.ledger.session import dispatch_lock
 from worker.model import State
@@ -45,6 +45,11 @@ class Dispatched:
 def dispatch(deps: Deps) -> Dispatched:
     """Claim what may start. The caller must start every batch; one that is not started waits for its lease to end."""
     return deps.saved(lambda tx: _dispatch(deps, tx))
+
+
+def tick(deps: Deps, name: str) -> None:
+    """Note that beat ticked: ``status`` and ``doctor`` tell by it that a clock stands still."""
+    deps.saved(lambda tx: publications.tick(tx, name, now=deps.clock()))
 
 
 def _dispatch(deps: Deps, tx: Connection) -> Dispatched:

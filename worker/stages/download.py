@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy.engine import Connection
 
@@ -25,6 +25,7 @@ from worker.stages.visit import Lesson, NotYetError, RobotsSayNo, Visited, pace_
 from worker.urls import gate_key
 
 PAGE_ACCEPT = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5"
+FULL_TEXT_FEED = 0.8  # share of whole articles from which on a feed counts as a full-text feed
 FULL_TEXT_ATTEMPTS = 2  # an article whose text the feed gave does not wait longer than this for its page
 
 # Expected ends, no fault of anybody: the outcome's name.
@@ -151,8 +152,17 @@ def _feed_has_it(deps: Deps, row: Row) -> bool:
     """Is the feed's own text the article, so that the page can be done without?"""
     with deps.ledger.reading() as connection:
         entry = entry_of(connection, row.id)
-        fulltext = feeds.by_ids(connection, [row.feed_id])[row.feed_id].fulltext
-    return entry is not None and is_full_text(entry, fulltext=fulltext, page_text=None)
+        feed = feeds.by_ids(connection, [row.feed_id])[row.feed_id]
+    return entry is not None and is_full_text(entry, fulltext=without_page(feed), page_text=None)
+
+
+def without_page(feed: Row) -> Literal["auto", "always", "never"]:
+    """How far a feed's text is believed when there is no page to hold it against.
+
+    A feed whose texts are nearly all whole articles is a full-text feed: its short items are short articles.
+    """
+    known_as_full = feed.wishes.get("full_text_share", 0.0) >= FULL_TEXT_FEED
+    return "always" if feed.fulltext == "auto" and known_as_full else feed.fulltext
 
 
 def entry_of(connection: Connection, article_pk: int) -> Entry | None:

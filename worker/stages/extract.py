@@ -16,6 +16,7 @@ from worker.ledger import articles, feeds
 from worker.ledger.tables import Row
 from worker.model import ArticleRecord, Entry, State
 from worker.stages.deps import Deps, begin, packed, released, settle, told, unpacked
+from worker.stages.download import without_page
 from worker.text import text_sha256
 from worker.urls import article_id_of, canonical_url
 
@@ -70,7 +71,8 @@ def _extract(deps: Deps, row: Row, given: _Input) -> Outcome:
             final = read_exchange(deps.store.get(row.exchange["key"])).final
             html = decoded_body(final, deps.settings.page_cap_bytes)
             url, headers = final.url, final.headers
-        return extract_article(html, url, headers, given.entry, fulltext=given.feed.fulltext)
+        fulltext = given.feed.fulltext if html else without_page(given.feed)
+        return extract_article(html, url, headers, given.entry, fulltext=fulltext)
     except Exception as error:  # noqa: BLE001 - costs its own article only; logged, reported and settled below
         told(deps, row, "extract", error)
         return error

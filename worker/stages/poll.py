@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from sqlalchemy.engine import Connection
 
 from worker.archive.keys import feed_key
 from worker.errors import NewsmillError, QuarantineError, RetryableError, UnavailableError
+from worker.extract.feedtext import is_full_text
 from worker.feeds.cadence import CadencePolicy, Outcome, next_poll
 from worker.feeds.parse import parse_feed
 from worker.feeds.select import KnownSighting, Seen, Selection, keys_of, select_new
@@ -33,6 +35,7 @@ FEED_ACCEPT = (
     "application/atom+xml,application/rss+xml,application/feed+json,application/rdf+xml;q=0.9,"
     "application/xml;q=0.9,text/xml;q=0.9,*/*;q=0.5"
 )
+VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 UNCONDITIONAL_EVERY = timedelta(days=1)  # servers that answer 304 wrongly are caught by a poll without validators
 FEED_SITE = "feed-text"  # the host gate's name for articles that have no page: nobody is asked
 
@@ -152,7 +155,9 @@ def _come_back(deps: Deps, feed: Row, token: str, holder: str, at: datetime) -> 
 def _fetch(deps: Deps, feed: Row, holder: str) -> Visited:
     settings = deps.settings
     conditional = not _unconditional(feed, deps.clock())
-    own_headers = tuple(feed.headers.items())
+    own_headers = tuple(
+        (name, _filled_in(feed.slug, value, settings.variables)) for name, value in feed.headers.items()
+    )
 
     def request(url: str) -> FetchRequest:
         return FetchRequest(
@@ -170,6 +175,20 @@ def _fetch(deps: Deps, feed: Row, holder: str) -> Visited:
     if isinstance(seen, RobotsSayNo):
         raise QuarantineError("robots", f"robots.txt keeps {seen.url} from us")
     return seen
+
+
+def _filled_in(slug: str, value: str, variables: Mapping[str, str]) -> str:
+    """A configured header with its secrets put in from the environment; the registry and its users see the names only.
+
+    Raises: QuarantineError: a variable is not set.
+    """
+
+    def filled(found: re.Match[str]) -> str:
+        if found[1] not in variables:
+            raise QuarantineError("missing-variable", f"feed {slug} needs {found[1]} in the environment of the workers")
+        return variables[found[1]]
+
+    return VARIABLE.sub(filled, value)
 
 
 def _unconditional(feed: Row, now: datetime) -> bool:
@@ -216,7 +235,7 @@ def _read(deps: Deps, feed: Row, token: str, seen: Visited, now: datetime) -> Po
     deps.store.put(document, body, content_type=hop.header("Content-Type"))
     if parsed.damaged or hop.truncated:  # the next poll must see the whole document
         facts |= {"etag": None, "last_modified": None, "body_sha256": None}
-    facts["wishes"] = _wishes(parsed)
+    facts["wishes"] = {**_wishes(parsed), "full_text_share": _full_text_share(parsed.entries)}
     if feed.title is None and parsed.title:
         facts["title"] = parsed.title
     return _saved(deps, feed, token, seen, _told(feed, hop, parsed), facts, parsed=parsed, document=document)
@@ -230,6 +249,12 @@ def _told(feed: Row, hop: Hop, parsed: ParsedFeed) -> Polled:
         notes.append(f"{parsed.entries_left_out} items over the limit were left out")
     detail = "; ".join(notes)[:500] or None
     return Polled(slug=feed.slug, outcome="unchanged", status=hop.status, entries=len(parsed.entries), detail=detail)
+
+
+def _full_text_share(entries: Sequence[Entry]) -> float:
+    """How many of a document's texts are whole articles, of those that have one; 0 when none has."""
+    texts = [entry for entry in entries if entry.html]
+    return sum(is_full_text(entry, fulltext="auto", page_text=None) for entry in texts) / len(texts) if texts else 0.0
 
 
 def _validators(hop: Hop) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Upkeep: sweep what ended articles left in the spool, vanished holders' slots, old history, an overfull holding queue."""
+"""Upkeep: what ended articles left in the spool, vanished holders' slots, old history, an overfull holding queue."""
 
 from __future__ import annotations
 

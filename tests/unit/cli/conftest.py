@@ -129,9 +129,7 @@ class Books:
             if confirmed:
                 publications.confirm(tx, [row.id], held=[], now=NOW)
             tx.execute(
-                articles_table.update()
-                .where(articles_table.c.id == row.id)
-                .values(state=State.PUBLISHED, ended_at=NOW)
+                articles_table.update().where(articles_table.c.id == row.id).values(state=State.PUBLISHED, ended_at=NOW)
             )
 
     def sighting(self, feed_id: int, url: str, **values: Any) -> None:
@@ -168,4 +166,3 @@ def books(newsmill: Newsmill) -> Iterator[Books]:
     opened = Books(newsmill.database_url)
     yield opened
     opened.ledger.close()
-

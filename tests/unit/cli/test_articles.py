@@ -138,7 +138,9 @@ def test_a_published_article_is_not_retried(newsmill: Newsmill, books: Books) ->
     assert books.state_of(article_id) == "published"
 
 
-@pytest.mark.parametrize("command", [("articles", "retry"), ("quarantine", "retry"), ("quarantine", "drop")], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [("articles", "retry"), ("quarantine", "retry"), ("quarantine", "drop")], ids=" ".join
+)
 def test_nothing_is_done_to_everything_by_mistake(newsmill: Newsmill, books: Books, command: tuple[str, ...]) -> None:
     article_id = books.set_aside(books.feed())
     answer = newsmill(*command)

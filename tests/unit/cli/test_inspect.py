@@ -146,7 +146,7 @@ def test_balanced_books_exit_0(newsmill: Newsmill, books: Books) -> None:
     answer = newsmill("audit", "--json")
     assert answer.code == 0
     assert answer.json["balanced"] is True
-    assert answer.json["discovered"] == 2
+    assert answer.json["items"] == 2
     assert "The books balance." in newsmill("audit").out
 
 
@@ -180,3 +180,21 @@ def test_a_sighting_without_its_article_is_a_fault_unless_it_was_skipped(newsmil
 def test_every_state_is_shown_by_status(newsmill: Newsmill, books: Books) -> None:
     shown = newsmill("status", "--json").json["articles"]
     assert set(shown) == {state.value for state in (*OPEN_STATES, *TERMINAL_STATES)}
+
+
+@pytest.mark.postgres
+def test_the_commands_speak_postgresql_too(newsmill: Newsmill, postgres_url: str) -> None:
+    newsmill.environment["DATABASE_URL"] = postgres_url
+    assert newsmill("migrate").code == 0
+    books = Books(postgres_url)
+    feed = books.feed("pg-tram", url="https://pg-tram.example/rss")
+    waiting = books.article(feed, "https://pg-tram.example/a")
+    failed = books.set_aside(feed, "https://pg-tram.example/b")
+    books.ledger.close()
+    assert newsmill("why", waiting[:10]).code == 0
+    assert newsmill("status").code == 0
+    assert newsmill("feeds", "list", "--json").code == 0
+    assert newsmill("quarantine", "retry", "--feed", "pg-tram", "--json").json == {"retried": [failed]}
+    assert newsmill("feeds", "add", "https://pg-ferry.example/rss", "--slug", "pg-ferry").code == 0
+    assert newsmill("feeds", "remove", "pg-ferry", "pg-tram").code == 0
+    assert newsmill("audit", "--json").json["missing"] == 0

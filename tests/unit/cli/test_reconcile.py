@@ -53,9 +53,7 @@ def written(feeds: Sequence[Registered], steps: Sequence[Step]) -> list[Register
     for step in steps:
         before = after.get(step.slug)
         said = {**(before.said if before else {}), **step.values}
-        after[step.slug] = Registered(
-            slug=step.slug, origin=FROM_FILE, removed=step.kind == "removed", said=said
-        )
+        after[step.slug] = Registered(slug=step.slug, origin=FROM_FILE, removed=step.kind == "removed", said=said)
     return list(after.values())
 
 

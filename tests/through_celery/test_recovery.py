@@ -1,0 +1,115 @@
+"""The ledger is the truth, the broker is disposable: shown with real workers on each kind of store."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.line.conftest import Consumer
+from tests.newsserver import NewsServer, article_page, paragraphs
+from tests.stack import Stack, purge
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def serve(site: NewsServer, count: int, *, delay_s: float = 0.0) -> str:
+    items = []
+    for number in range(count):
+        title = f"Report {number} from the harbour"
+        link = site.page(f"/news/{number}.html", article_page(title, paragraphs(number)))
+        site.routes[f"/news/{number}.html"].delay_s = delay_s  # type: ignore[union-attr]
+        items.append({"title": title, "link": link, "guid": link, "description": "One sentence."})
+    return site.feed("/feed.xml", items)
+
+
+def children_of(parent: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(fields[1]) == parent:
+                found.append(int(entry.name))
+    return found
+
+
+def until(reached: Callable[[], bool], timeout_s: float = 60) -> None:
+    end = time.monotonic() + timeout_s
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def published(made: Stack) -> int:
+    return made.counts().get("published", 0)
+
+
+def assert_each_once(site: NewsServer, consumer: Consumer, count: int) -> None:
+    assert Counter(message["id"] for message in consumer.messages) == Counter({m["id"]: 1 for m in consumer.messages})
+    assert len(consumer.messages) == count
+    assert {path: times for path, times in site.requests.items() if path.startswith("/news/") and times != 1} == {}
+
+
+def test_flushing_the_broker_in_the_middle_of_200_articles_loses_none(installation: Stack, site: NewsServer) -> None:
+    installation.env |= {"NEWSMILL_QUEUED_LEASE_S": "4", "NEWSMILL_LEASE_S": "10", "NEWSMILL_FETCH_TIMEOUT_S": "5"}
+    installation.env |= {"NEWSMILL_HOST_CONNECTIONS": "50"}
+    installation.follow("harbour", serve(site, 200))
+    installation.start("worker", "beat")
+    for at_least in (20, 80, 140):
+        until(lambda at_least=at_least: published(installation) >= at_least)
+        purge(installation)
+    installation.wait_for({"published": 200}, timeout_s=90)
+    assert all(times == 1 for path, times in site.requests.items() if path.startswith("/news/"))
+    ids = Counter(row.article_id for row in installation.rows())
+    assert set(ids.values()) == {1}
+
+
+def test_a_killed_child_costs_time_and_nothing_else(installation: Stack, consumer: Consumer, site: NewsServer) -> None:
+    installation.env |= {"NEWSMILL_LEASE_S": "6", "NEWSMILL_QUEUED_LEASE_S": "6", "NEWSMILL_FETCH_TIMEOUT_S": "5"}
+    installation.follow("harbour", serve(site, 40, delay_s=0.2))
+    installation.start("worker", "beat")
+    until(lambda: published(installation) >= 5)
+    for child in children_of(installation.processes["worker"].pid):
+        os.kill(child, signal.SIGKILL)
+    installation.wait_for({"published": 40}, timeout_s=90)
+    assert len({row.article_id for row in installation.rows()}) == 40
+    consumer.wait_for_ids(40)
+
+
+def test_a_stop_gives_back_what_is_in_hand_and_another_worker_finishes_it(
+    installation: Stack, consumer: Consumer, site: NewsServer
+) -> None:
+    installation.follow("harbour", serve(site, 60, delay_s=0.5))
+    installation.start("worker", "beat")
+    until(lambda: published(installation) >= 3)
+    began = time.monotonic()
+    worker = installation.processes["worker"].pid
+    for process in [*children_of(worker), worker]:  # as the platform does: every process at once
+        os.kill(process, signal.SIGTERM)
+    installation.processes["worker"].wait(25)
+    assert time.monotonic() - began < 25
+    assert all(not row.begun for row in installation.rows()), installation.story()
+    installation.processes.pop("worker")
+    installation.start("worker-again")
+    installation.wait_for({"published": 60}, timeout_s=90)
+    consumer.wait_for_ids(60)
+    assert_each_once(site, consumer, 60)
+
+
+def test_two_beats_and_two_workers_start_nothing_twice(
+    installation: Stack, consumer: Consumer, site: NewsServer
+) -> None:
+    installation.follow("harbour", serve(site, 60))
+    installation.start("worker", "worker-2", "beat", "beat-2")
+    installation.wait_for({"published": 60}, timeout_s=90)
+    consumer.wait_for(60)
+    assert_each_once(site, consumer, 60)
+    assert site.requests["/feed.xml"] == 1

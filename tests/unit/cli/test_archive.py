@@ -1,0 +1,129 @@
+"""``newsmill archive get``: the bytes of what was kept."""
+
+from __future__ import annotations
+
+import gzip
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.conftest import NOW, Books, Newsmill
+from worker.archive.bundle import bundle
+from worker.archive.exchange import exchange_records
+from worker.archive.filesystem import FileStore
+from worker.model import Exchange, Hop
+
+HTML = "<p>Die Straßenbahn fährt wieder.</p>".encode()
+URL = "https://harbour.example/tram"
+
+
+@pytest.fixture
+def store(newsmill: Newsmill, books: Books) -> FileStore:
+    return FileStore(newsmill.home / "archive")
+
+
+def exchange() -> bytes:
+    """As spooled: the page came gzipped."""
+    body = gzip.compress(HTML, mtime=0)
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    hop = Hop(
+        url=URL,
+        method="GET",
+        request_head=b"GET /tram HTTP/1.1\r\nHost: harbour.example\r\n\r\n",
+        status=200,
+        response_head=head,
+        headers=(("Content-Encoding", "gzip"), ("Content-Length", str(len(body)))),
+        body=body,
+        began_at=NOW,
+        ended_at=NOW + timedelta(seconds=1),
+        ip="192.0.2.1",
+    )
+    return exchange_records(Exchange(hops=(hop,)))
+
+
+def archived(store: FileStore, books: Books) -> str:
+    written = bundle(
+        article_id="a" * 32,
+        revision=1,
+        exchange_data=exchange(),
+        picture_data=None,
+        metadata={"title": "Tram"},
+        markdown="Tram",
+        written_at=NOW,
+        software="newsmill/0",
+        page_url=URL,
+    )
+    store.put("warc/a.warc.gz", written.data)
+    store.put("documents/a.md", b"[Tram](https://harbour.example/tram)\n")
+    store.put("pictures/a.jpg", b"\xff\xd8\xff")
+    kept = {
+        "warc": "warc/a.warc.gz",
+        "record_id": written.record_id,
+        "payload_sha256": written.payload_sha256,
+        "document": "documents/a.md",
+    }
+    return books.article(books.feed(), URL, state="archived", archive=kept, picture={"ref": "pictures/a.jpg"})
+
+
+def test_a_key_gives_its_bytes(newsmill: Newsmill, store: FileStore) -> None:
+    store.put("text/ab.txt", HTML)
+    assert newsmill("archive", "get", "text/ab.txt").out.encode() == HTML
+
+
+def test_an_archived_article_gives_its_page_as_the_site_meant_it(
+    newsmill: Newsmill, store: FileStore, books: Books
+) -> None:
+    article_id = archived(store, books)
+    assert newsmill("archive", "get", article_id[:8]).out.encode() == HTML
+
+
+def test_before_the_bundle_the_page_comes_from_the_spool(newsmill: Newsmill, store: FileStore, books: Books) -> None:
+    store.put("spool/ab", exchange())
+    article_id = books.article(books.feed(), URL, state="downloaded", exchange={"key": "spool/ab"}, spooled=True)
+    assert newsmill("archive", "get", article_id).out.encode() == HTML
+
+
+@pytest.mark.parametrize(
+    ("part", "start"), [("picture", b"\xff\xd8\xff"), ("document", b"[Tram]("), ("warc", b"\x1f\x8b")]
+)
+def test_each_part_goes_into_a_file(
+    newsmill: Newsmill, store: FileStore, books: Books, tmp_path: Path, *, part: str, start: bytes
+) -> None:
+    output = tmp_path / "part"
+    answer = newsmill("archive", "get", archived(store, books), "--part", part, "-o", str(output))
+    assert answer.code == 0, answer.err
+    assert output.read_bytes().startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "advice"),
+    [
+        pytest.param(("text/none.txt",), 1, "nothing is stored under text/none.txt", id="no such key"),
+        pytest.param(("../../etc/passwd",), 1, "is no key of the archive", id="no key"),
+        pytest.param(("abcdef12",), 1, "newsmill articles list", id="no such article"),
+        pytest.param(("text/a.txt", "--part", "page"), 2, "goes with an article's id", id="part of a key"),
+    ],
+)
+def test_what_is_not_there_is_said(
+    newsmill: Newsmill, store: FileStore, arguments: tuple[str, ...], code: int, advice: str
+) -> None:
+    answer = newsmill("archive", "get", *arguments)
+    assert answer.code == code
+    assert advice in " ".join(answer.err.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("part", ["page", "picture", "document", "warc"])
+def test_a_part_that_is_not_made_yet_says_where_the_article_stands(
+    newsmill: Newsmill, store: FileStore, books: Books, part: str
+) -> None:
+    answer = newsmill("archive", "get", books.article(books.feed(), URL), "--part", part)
+    assert answer.code == 1
+    assert "it is discovered" in answer.err
+
+
+def test_a_file_that_cannot_be_written_asks_for_another(newsmill: Newsmill, store: FileStore) -> None:
+    store.put("text/ab.txt", HTML)
+    answer = newsmill("archive", "get", "text/ab.txt", "-o", "/no/such/folder/file")
+    assert answer.code == 1
+    assert "Say another -o FILE" in answer.err
