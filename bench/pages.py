@@ -29,7 +29,7 @@ from worker.model import Entry
 
 PAGE_TYPE = "text/html"  # no charset: the pages say it themselves
 FEED_TYPE = "application/rss+xml; charset=utf-8"
-SENTENCE = "One sentence about it, as most publishers' own feeds have it."
+SENTENCE = "One sentence about it, as the feeds of most publishers have it."
 STAND_IN = "http://127.0.1.1:8080/news/1.html"  # extraction asks nothing of its page's address
 WARM_PAGES = 12
 CHUNK = 25

@@ -8,8 +8,9 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import sentry_sdk
+from sentry_sdk.integrations.logging import LoggingIntegration
 
-from worker.errors import NewsmillError, UnavailableError
+from worker.errors import NewsmillError
 
 URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\"<>]+", re.IGNORECASE)
 SECRET_NAME = re.compile(r"pass|secret|token|auth|cookie|dsn|key|credential", re.IGNORECASE)
@@ -24,8 +25,8 @@ def watch(dsn: str, *, release: str, integrations: list[Any]) -> None:
     sentry_sdk.init(
         dsn=dsn,
         release=release,
-        integrations=integrations,
-        default_integrations=True,
+        # our own code says what is an event; a line in the log is not one
+        integrations=[*integrations, LoggingIntegration(event_level=None, sentry_logs_level=None)],
         send_default_pii=False,
         include_local_variables=False,  # they hold pages, URLs with tokens and connection strings
         max_breadcrumbs=20,
@@ -37,7 +38,7 @@ def watch(dsn: str, *, release: str, integrations: list[Any]) -> None:
 
 def report(error: BaseException, *, stage: str, tags: Mapping[str, str]) -> None:
     """Send a surprise to Sentry, once; expected kinds of trouble are rows in the ledger, not events."""
-    if isinstance(error, NewsmillError) and not isinstance(error, UnavailableError):
+    if isinstance(error, NewsmillError):
         return
     with sentry_sdk.new_scope() as scope:
         scope.set_tag("stage", stage)

@@ -38,7 +38,9 @@ def on_site(site: NewsServer, url: str) -> str:
 
 
 @pytest.mark.timeout(120)
-def test_the_seed_document_s_feed_item_becomes_its_article(installation: Stack, consumer: Consumer, site: NewsServer, shared: Path) -> None:
+def test_the_seed_document_s_feed_item_becomes_its_article(
+    installation: Stack, consumer: Consumer, site: NewsServer, shared: Path
+) -> None:
     recorded = read(next((shared / "seed-data" / "seed").iterdir()))
     feed = site.feed("/rss/mgzy1.xml", [as_item(recorded, on_site(site, recorded.url))], title="美国之音")
     installation.follow("voa-chinese", feed)

@@ -16,7 +16,9 @@ from tests.stack import Stack
 
 @pytest.mark.shared
 @pytest.mark.timeout(120)
-def test_the_recorded_page_is_read_whole(installation: Stack, consumer: Consumer, site: NewsServer, shared: Path) -> None:
+def test_the_recorded_page_is_read_whole(
+    installation: Stack, consumer: Consumer, site: NewsServer, shared: Path
+) -> None:
     folder = shared / "seed-data" / "pages" / "fundus"
     expected = json.loads((folder / "VoiceOfAmerica.json").read_text())["V1"]
     page = gzip.decompress((folder / "VoiceOfAmerica_2024_04_28.html.gz").read_bytes())

@@ -13,7 +13,6 @@ from urllib.parse import urljoin
 
 from lxml import etree
 
-from worker.errors import QuarantineError
 from worker.feeds.dates import read_date
 from worker.model import Enclosure, Entry, ParsedFeed
 from worker.text import clean_line, strip_tags
@@ -58,17 +57,30 @@ LONGEST_GUID = 2000
 
 
 def read(
-    root: etree._Element, *, url: str, max_entries: int, now: datetime, damaged: bool, warnings: tuple[str, ...]
+    root: etree._Element,
+    *,
+    url: str,
+    max_entries: int,
+    now: datetime,
+    damaged: bool,
+    last_is_cut: bool,
+    warnings: tuple[str, ...],
 ) -> ParsedFeed:
-    """The feed in a tree. Raises: QuarantineError: ``not-a-feed``: no element of a feed is in it."""
+    """The feed in a tree.
+
+    Args:
+        damaged: Something was lost before; goes into the result.
+        last_is_cut: The document ends inside its last item, which is left out.
+    """
     kind = _name(root)[1].lower()
     if kind in {"item", "entry"}:
         heads, items = [], [root]
     else:
         heads = [child for child in root if _name(child)[1].lower() == "channel"] or [root]
-        items = [found for found in root.iter() if isinstance(found.tag, str) and _name(found)[1] in {"item", "entry"}]
-    if not heads and not items:
-        raise QuarantineError("not-a-feed", f"its root element is {kind}")
+        items = [found for found in root.iter(etree.Element) if str(found.tag).endswith(("item", "entry"))]
+        items = [found for found in items if _name(found)[1] in {"item", "entry"}]
+    if last_is_cut:
+        del items[-1:]
     base = _base(root, url)
     head = _Head()
     for element in heads:

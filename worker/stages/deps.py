@@ -18,9 +18,9 @@ from sqlalchemy.engine import Connection
 
 from config.settings import Settings
 from worker.archive.store import Store
-from worker.errors import UnavailableError
+from worker.errors import NewsmillError, UnavailableError
 from worker.fetch.http import Fetcher
-from worker.ledger import articles
+from worker.ledger import articles, feeds
 from worker.ledger.session import Ledger
 from worker.ledger.tables import Row
 from worker.model import State
@@ -143,10 +143,17 @@ def outcome_of(deps: Deps, row: Row, stage: str, error: Exception) -> None:
 
 
 def told(deps: Deps, row: Row, stage: str, error: Exception) -> None:
-    """Say what happened: every error in the log, surprises in Sentry too."""
+    """Say what happened: every error in the log, a surprise in Sentry too, once for an article's stage."""
     fields = {"stage": stage, "article_id": row.article_id, "feed_id": row.feed_id, "host": row.host}
     log.warning("article.trouble", extra={**fields, "error": f"{type(error).__name__}: {error}"[:300]})
-    deps.report(error, stage=stage, tags={"article_id": row.article_id, "host": row.host, "feed": str(row.feed_id)})
+    known = any(one["stage"] == stage and one["reason"] == type(error).__name__ for one in row.troubles)
+    if not known and not isinstance(error, NewsmillError):
+        deps.report(error, stage=stage, tags={"article_id": row.article_id, "host": row.host, "feed": _slug(deps, row)})
+
+
+def _slug(deps: Deps, row: Row) -> str:
+    with deps.ledger.reading() as connection:
+        return str(feeds.by_ids(connection, [row.feed_id])[row.feed_id].slug)
 
 
 def released(deps: Deps, rows: Iterable[Row]) -> None:

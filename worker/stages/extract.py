@@ -29,7 +29,7 @@ Outcome = ArticleRecord | Exception | None  # None: not worked, because this pro
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Input:
-    entry: Entry | None
+    entry: bytes | None  # packed: one that cannot be read costs its own article only
     feed: Row
 
 
@@ -53,12 +53,7 @@ def _load(deps: Deps, rows: Sequence[Row]) -> dict[int, _Input]:
     with deps.ledger.reading() as connection:
         bodies = articles.entry_bodies(connection, [row.id for row in rows])
         their_feeds = feeds.by_ids(connection, sorted({row.feed_id for row in rows}))
-    return {
-        row.id: _Input(
-            entry=unpacked(bodies[row.id], Entry) if row.id in bodies else None, feed=their_feeds[row.feed_id]
-        )
-        for row in rows
-    }
+    return {row.id: _Input(entry=bodies.get(row.id), feed=their_feeds[row.feed_id]) for row in rows}
 
 
 def _extract(deps: Deps, row: Row, given: _Input) -> Outcome:
@@ -72,7 +67,8 @@ def _extract(deps: Deps, row: Row, given: _Input) -> Outcome:
             html = decoded_body(final, deps.settings.page_cap_bytes)
             url, headers = final.url, final.headers
         fulltext = given.feed.fulltext if html else without_page(given.feed)
-        return extract_article(html, url, headers, given.entry, fulltext=fulltext)
+        entry = unpacked(given.entry, Entry) if given.entry is not None else None
+        return extract_article(html, url, headers, entry, fulltext=fulltext)
     except Exception as error:  # noqa: BLE001 - costs its own article only; logged, reported and settled below
         told(deps, row, "extract", error)
         return error

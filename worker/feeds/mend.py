@@ -1,0 +1,173 @@
+"""A feed's text before any XML parser sees it: where it begins, and the defects that would cost text without a word.
+
+libxml2 recovers from nearly everything, but what it drops on the way (an undefined entity, a bare ampersand, every
+``&amp;`` after the first error, all items inside a CDATA section that nobody closed) it drops silently.
+"""
+
+from __future__ import annotations
+
+import html.entities
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_CDATA = "<![CDATA["
+_CDATA_END = "]]>"
+_OPENED = re.compile(r"<([A-Za-z_][\w:.-]{0,100})(?:\s[^<>]{0,1000})?>\s*\Z")
+_TAG_ROOM = 1200  # how far before a CDATA section its element's tag is looked for
+
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+_BARE = re.compile(r"&(?!#\d{1,7};|#[xX][0-9a-fA-F]{1,6};|[A-Za-z][A-Za-z0-9]{1,31};)")
+_NO_TAG = re.compile(r"<(?![A-Za-z_/!?:])")
+_REFERENCE = re.compile(r"&(?:#(\d{1,7})|#[xX]([0-9a-fA-F]{1,6})|([A-Za-z][A-Za-z0-9]{1,31}));")
+_MARKUP_CHARACTERS = {ord(character): f"&#{ord(character)};" for character in "<>&\"'"}
+
+_PROLOG = re.compile(
+    r"[\s\ufeff\x00]+|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^<>\[]*(?:\[.*?\]\s*)?>", re.DOTALL | re.IGNORECASE
+)
+_ROOT = re.compile(
+    r"<(?:[A-Za-z_][\w.-]{0,40}:)?(rss|feed|rdf|channel|entry|item|html|opml|urlset|sitemapindex)(?=[\s/>])",
+    re.IGNORECASE,
+)
+
+_TAG = re.compile(r"<(/?)[A-Za-z_][^<>]*?(/?)>")
+_ITEM_TAG = re.compile(r"<(/?)(?:[A-Za-z_][\w.-]{0,40}:)?(?:item|entry)(?=[\s/>])")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mended:
+    """Text to parse, and whether mending had to guess (a CDATA section without an end)."""
+
+    text: str
+    damaged: bool
+
+
+def root_of(text: str) -> tuple[str, int] | None:
+    """The root element's local name in lower case and where its tag begins; None: nothing here is a feed or a relative.
+
+    The XML declaration, comments and the document type are stepped over, and so is junk before the root (a warning of
+    the program that wrote the feed).
+    """
+    position = 0
+    while prolog := _PROLOG.match(text, position):
+        position = prolog.end()
+    root = _ROOT.search(text, position)
+    return (root[1].lower(), root.start()) if root else None
+
+
+def mended(text: str) -> Mended:
+    """The text with its defects repaired; what CDATA sections hold stays as it is.
+
+    HTML's named entities and numeric references become their characters, other entities and bare ampersands plain
+    text, a ``<`` that opens nothing becomes ``&#60;``; control characters go, half surrogates become U+FFFD. A CDATA
+    section that swallows the end of its own element is closed there. One pass, linear in the text.
+    """
+    parts: list[str] = []
+    damaged = False
+    for kind, piece in _pieces(_CONTROLS.sub("", text)):
+        parts.append(_markup(piece) if kind == "markup" else piece)
+        damaged = damaged or kind == "unclosed"
+    return Mended(text="".join(parts), damaged=damaged)
+
+
+def _pieces(text: str) -> Iterator[tuple[str, str]]:
+    """(``markup`` | ``cdata`` | ``unclosed``, text) in order; an unclosed section comes out closed."""
+    position = 0
+    known_end = 0  # looked up once, or a text full of openings costs its square
+    while (start := text.find(_CDATA, position)) >= 0:
+        yield "markup", text[position:start]
+        inside = start + len(_CDATA)
+        if 0 <= known_end < inside:
+            known_end = text.find(_CDATA_END, inside)
+        cut = _own_end(text, start, known_end)
+        if cut is not None or known_end < 0:
+            position = len(text) if cut is None else cut
+            yield "unclosed", text[start:position] + _CDATA_END
+        else:
+            position = known_end + len(_CDATA_END)
+            yield "cdata", text[start:position]
+    yield "markup", text[position:]
+
+
+def _own_end(text: str, start: int, end: int) -> int | None:
+    """Where the section's own element ends, if the section swallows that: it has no end, or another opening in it."""
+    inside = start + len(_CDATA)
+    limit = len(text) if end < 0 else end
+    another = text.find(_CDATA, inside, limit)
+    if another < 0 and end >= 0:
+        return None
+    opened = _OPENED.search(text[max(0, start - _TAG_ROOM) : start])
+    if opened is None:
+        return None
+    close = text.find(f"</{opened[1]}>", inside, limit if another < 0 else another)
+    return close if close >= 0 else None
+
+
+def _markup(piece: str) -> str:
+    if "&" in piece:
+        piece = _REFERENCE.sub(_character, _BARE.sub("&#38;", piece))
+    return _NO_TAG.sub("&#60;", piece)
+
+
+def _character(found: re.Match[str]) -> str:
+    """A reference's character; those that mean markup as numbers, since libxml2 loses ``&amp;`` after an error."""
+    decimal, hexadecimal, name = found.groups()
+    if name is None:
+        plain = _numbered(int(decimal) if decimal is not None else int(hexadecimal, 16))
+    else:
+        plain = html.entities.html5.get(f"{name};", found[0])
+    return plain.translate(_MARKUP_CHARACTERS)
+
+
+def _numbered(number: int) -> str:
+    if 0x80 <= number <= 0x9F:  # noqa: PLR2004 - the C1 block: Windows punctuation by its byte
+        return bytes([number]).decode("cp1252", "replace")
+    is_character = number in {0x9, 0xA, 0xD} or 0x20 <= number <= 0xD7FF or 0xE000 <= number <= 0xFFFD  # noqa: PLR2004
+    return chr(number) if is_character or 0x10000 <= number <= 0x10FFFF else "\ufffd"  # noqa: PLR2004
+
+
+def without_deep_items(text: str, deepest: int) -> str:
+    """Mended text without the items whose elements nest deeper than ``deepest``: one of them ends libxml2's reading."""
+    kept: list[str] = []
+    position = 0
+    for start, end in _items(text):
+        if _depth(text, start, end) > deepest:
+            kept.append(text[position:start])
+            position = end
+    kept.append(text[position:])
+    return "".join(kept)
+
+
+def _items(text: str) -> Iterator[tuple[int, int]]:
+    """Where items begin and end; one without an end reaches to the next one, or to the end of the text."""
+    start: int | None = None
+    for tag in _ITEM_TAG.finditer(text):
+        if not tag[1]:
+            if start is not None:
+                yield start, tag.start()
+            start = tag.start()
+        elif start is not None:
+            end = text.find(">", tag.end())
+            yield start, len(text) if end < 0 else end + 1
+            start = None
+    if start is not None:
+        yield start, len(text)
+
+
+def _depth(text: str, start: int, end: int) -> int:
+    depth = deepest = 0
+    for tag in _TAG.finditer(text, start, end):
+        if not tag[2]:
+            depth += -1 if tag[1] else 1
+            deepest = max(deepest, depth)
+    return deepest
+
+
+def ends_in_an_item(text: str) -> bool:
+    """Was the document cut inside its last item? Then that item is only half here."""
+    if re.search(r"</(?:[\w.-]{0,40}:)?(?:rss|feed|rdf|channel)\s*>", text[-4096:], re.IGNORECASE):
+        return False
+    last = None
+    for tag in _ITEM_TAG.finditer(text):
+        last = tag
+    return last is not None and (not last[1] or ">" not in text[last.end() :])
