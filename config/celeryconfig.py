@@ -70,7 +70,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
 
 def _queues(settings: Settings, prefix: str) -> dict[str, dict[str, Any]]:
     """Last stage first. On RabbitMQ quorum queues: a crash makes them deliver little again that was done."""
-    if is_redis(settings.broker_url):  # no exchange: Redis forgets its bindings when it is flushed, and drops what comes
+    if is_redis(settings.broker_url):  # no exchange: flushed, Redis forgets its bindings and drops what comes
         return {f"{prefix}{name}": {"exchange": "", "routing_key": f"{prefix}{name}"} for name in QUEUES}
     return {
         f"{prefix}{name}": {

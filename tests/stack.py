@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg
 import redis as redis_client
+from kombu import Connection
 
 from config.settings import Settings, embedded_socket
 from tests.conftest import POSTGRES, REPOSITORY
@@ -29,7 +30,8 @@ from worker.stages import Deps
 from worker.urls import gate_key
 
 KINDS = ("sqlite-embedded", "postgres-redis", "postgres-rabbitmq")
-REDIS = "redis://127.0.0.1:6379/9"
+# each process of a parallel test run has a database of its own: some tests flush theirs
+REDIS = f"redis://127.0.0.1:6379/{9 + int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0')[2:]) % 5}"
 RABBITMQ = "amqp://guest:guest@127.0.0.1:5672//"
 FAST = {
     "NEWSMILL_ALLOW_NETWORKS": "127.0.0.0/8",
@@ -73,7 +75,7 @@ class Stack:
             "worker": [*celery, "worker", "--without-gossip", "--without-mingle", "-n", f"w{secrets.token_hex(3)}@%h"],
             "beat": [*celery, "beat", "--schedule", str(self.home / "beat"), "--pidfile="],
             "flower": [sys.executable, "-m", "tasks.flower"],
-        }[name.split("-")[0]]
+        }[name.split("-", 1)[0]]
 
     def start(self, *names: str, extra: Mapping[str, str] | None = None) -> None:
         for name in names:
@@ -208,8 +210,6 @@ def _forget_redis(namespace: str) -> None:
 
 
 def _forget_rabbitmq(namespace: str) -> None:
-    from kombu import Connection
-
     with Connection(RABBITMQ) as connection:
         channel = connection.channel()
         for name in ("control", "work", "fetch", "newsmill.unroutable", "seen"):
@@ -223,8 +223,6 @@ def _forget_rabbitmq(namespace: str) -> None:
 def purge(made: Stack) -> None:
     """Everything that is queued is gone, as after FLUSHALL."""
     if made.kind.endswith("rabbitmq"):
-        from kombu import Connection
-
         with Connection(RABBITMQ) as connection:
             for name in ("control", "work", "fetch"):
                 connection.channel().queue_purge(f"{made.env['NEWSMILL_NAMESPACE']}.{name}")

@@ -26,7 +26,7 @@ PICTURE = "https://gdb.voanews.com/9e3c4a38-dce3-4dfb-a25e-d95edc79759a_r1_s_w90
 
 def blocks(html: str) -> list[str]:
     """The text blocks of a feedx body, by hand: between paragraph and double line breaks, furniture left out."""
-    article = html.split("<p>", 1)[1].split("<br><hr>")[0]
+    article = html.split("<p>", 1)[1].split("<br><hr>", 1)[0]
     parts = re.split(r"<br\s*/?>\s*<br\s*/?>|</?p[^>]*>", article)
     return [text for part in parts if (text := unescape(re.sub(r"<[^>]+>", "", part)).strip())]
 

@@ -88,7 +88,7 @@ def test_a_feed_is_polled_again_by_celery_by_flower_and_by_the_command_line(
     status, answer = ask(
         f"{flower}/api/task/async-apply/feeds.repoll", password="ops:harbour", body={"args": ["ferry"]}
     )
-    assert (status, list(answer)[0]) == (200, "task-id")
+    assert (status, next(iter(answer))) == (200, "task-id")
     until(lambda: site.requests["/feed.xml"] == 3, made=installation)
 
     waited = subprocess.run(
@@ -140,7 +140,7 @@ def sentry() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     events: list[dict[str, Any]] = []
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802 - http.server's name
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             unpack = {"gzip": gzip.decompress, "br": brotli.decompress}.get(self.headers.get("Content-Encoding", ""))
             if unpack is not None:

@@ -22,7 +22,7 @@ from worker import stages, wiring
 from worker.cli import context, show
 from worker.cli.announce import Confirmations, print_articles
 from worker.cli.chosen import chosen_feeds
-from worker.cli.doors import now_utc, opened_ledger
+from worker.cli.doors import missing_file, now_utc, opened_ledger
 from worker.errors import UsageError
 from worker.ledger import articles, feeds, publications
 from worker.ledger.migrate import current, migrate
@@ -181,7 +181,7 @@ def _is_due(feed: Row, now: datetime) -> bool:
 def _opened(settings: Settings) -> Iterator[Deps]:
     """The doors of this process; a machine's first ``once`` makes its SQLite file itself."""
     if settings.database_url.startswith("sqlite"):
-        _made(wiring.open_ledger(settings))
+        _make_database(settings)
     to_stdout = not context.environment().get("PUBLISH_URL", "").strip()
     with opened_ledger() as ledger:  # says what to do when the schema is not ours
         if to_stdout:
@@ -209,9 +209,10 @@ def _alone(ledger: Ledger, settings: Settings) -> None:
         )
 
 
-def _made(ledger: Ledger) -> None:
-    with closing(ledger):
-        if current(ledger) is None:
+def _make_database(settings: Settings) -> None:
+    """A SQLite file that is not there, or empty, gets its schema; one that has one is left as it is."""
+    with closing(wiring.open_ledger(settings)) as ledger:
+        if missing_file(settings) or current(ledger) is None:
             migrate(ledger)
 
 

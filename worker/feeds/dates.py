@@ -4,80 +4,145 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
-from email.utils import parsedate_tz
 
 LONGEST_DATE = 100
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)  # before there were feeds: a zero, a default, a broken clock
 
-ISO = re.compile(
-    r"(\d{4})-?(\d{2})-?(\d{2})"
-    r"(?:[T\s]+(\d{2}):?(\d{2})(?::?(\d{2})(?:[.,](\d{1,9}))?)?\s*(Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?)?",
-    re.IGNORECASE,
+_MONTHS = {
+    name: number
+    for number, name in enumerate(
+        ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"), start=1
+    )
+}
+# Hours east of Greenwich. RFC 822 gives the American ones; the others are how half of Europe and Asia writes its feeds.
+_ZONES = {
+    "Z": 0,
+    "UT": 0,
+    "UTC": 0,
+    "GMT": 0,
+    "EST": -5,
+    "EDT": -4,
+    "CST": -6,
+    "CDT": -5,
+    "MST": -7,
+    "MDT": -6,
+    "PST": -8,
+    "PDT": -7,
+    "AKST": -9,
+    "HST": -10,
+    "WET": 0,
+    "WEST": 1,
+    "BST": 1,
+    "CET": 1,
+    "CEST": 2,
+    "EET": 2,
+    "EEST": 3,
+    "MSK": 3,
+    "IST": 5.5,
+    "HKT": 8,
+    "SGT": 8,
+    "JST": 9,
+    "KST": 9,
+    "AEST": 10,
+    "AEDT": 11,
+    "NZST": 12,
+    "NZDT": 13,
+}
+_HALVES = {"am": "am", "pm": "pm", "上午": "am", "凌晨": "am", "早上": "am", "下午": "pm", "晚上": "pm", "午後": "pm"}
+
+_TIME = (
+    r"(?:(?P<half>上午|凌晨|早上|下午|晚上|午後)\s?)?(?P<hour>\d{1,2}):(?P<minute>\d{2})"
+    r"(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?(?:\s?(?P<ampm>am|pm)\b)?"
+    r"(?:\s?(?:(?:GMT|UTC)(?=[+-]))?(?P<zone>[+-]\d{1,2}(?::?\d{2})?|[A-Z]{1,5}\b))?"
 )
-# Zone names that the standard library does not know; half of Europe and Asia writes them into feeds.
-ZONES = {"CET": 1, "CEST": 2, "EET": 2, "EEST": 3, "WET": 0, "WEST": 1, "BST": 1, "IST": 5.5, "MSK": 3, "JST": 9, "KST": 9,
-         "HKT": 8, "SGT": 8, "AEST": 10, "AEDT": 11, "NZST": 12, "NZDT": 13}  # fmt: skip
-NAMED_ZONE = re.compile(r"\b([A-Z]{3,4})\s*$")
+_WEEKDAY = r"(?:[A-Za-z]{2,9}\.?,?\s)?"
+_CHINESE_DAY = r"(?:\s?[（(]?(?:星期|周|週).[)）]?)?"
+_FORMS = tuple(
+    re.compile(form, re.IGNORECASE)
+    for form in (
+        # 2020-07-16T10:00:00+08:00, 2020/7/16 10:00, 2020-07-16
+        rf"(?P<year>\d{{4}})(?P<mark>[-/.])(?P<month>\d{{1,2}})(?P=mark)(?P<day>\d{{1,2}})(?:(?:T|\s)\s?{_TIME})?",
+        # 20200716T100000Z
+        r"(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})(?:T(?P<hour>\d{2})(?P<minute>\d{2})(?P<second>\d{2})?(?P<zone>Z)?)?",
+        # Thu, 16 Jul 2020 10:00:00 GMT, 16-Jul-20
+        rf"{_WEEKDAY}(?P<day>\d{{1,2}})[\s-]?(?P<named>[A-Za-z]{{3,9}})\.?,?[\s-]?(?P<year>\d{{4}}|\d{{2}}),?(?:\s{_TIME})?",
+        # Jul 16, 2020 10:00 AM
+        rf"{_WEEKDAY}(?P<named>[A-Za-z]{{3,9}})\.?\s(?P<day>\d{{1,2}}),?\s(?P<year>\d{{4}}),?(?:\s(?:at\s)?{_TIME})?",
+        # Thu Jul 16 10:00:00 2020
+        rf"{_WEEKDAY}(?P<named>[A-Za-z]{{3,9}})\s(?P<day>\d{{1,2}})\s{_TIME}\s(?P<year>\d{{4}})",
+        # 2020年7月16日 星期四 下午3:05
+        rf"(?P<year>\d{{4}})\s?年\s?(?P<month>\d{{1,2}})\s?月\s?(?P<day>\d{{1,2}})\s?日{_CHINESE_DAY}(?:\s?{_TIME})?",
+        # 20/07/2020 - 04:35, 16.07.2020 10:00
+        rf"(?P<day>\d{{1,2}})(?P<mark>[/.])(?P<month>\d{{1,2}})(?P=mark)(?P<year>\d{{4}})(?:,?\s(?:-\s)?{_TIME})?",
+    )
+)
 
 
 def read_date(raw: str | None, *, now: datetime) -> datetime | None:
     """A moment, aware and UTC; None: unreadable, or before feeds existed.
 
-    A missing zone is taken as UTC (RFC 822 has no other default that feeds agree on). A moment in the future is
-    clamped to ``now``: newer than new is new.
+    Reads RFC 822 with its descendants and misspellings, ISO 8601, asctime, and the forms that Chinese and European
+    publishers write (``2020年7月16日``, ``16.07.2020``, day before month). A missing zone is UTC, a missing time
+    midnight: feeds agree on nothing better. A moment in the future is clamped to ``now``: newer than new is new.
+
+    Source: RFC 822 and 2822 (zones, two-digit years), RFC 3339.
     """
     if raw is None:
         return None
     text = " ".join(raw[: LONGEST_DATE + 1].split())
     if not text or len(text) > LONGEST_DATE:
         return None
-    moment = _iso(text) or _rfc822(text)
+    found = next((match for form in _FORMS if (match := form.fullmatch(text))), None)
+    moment = _moment(found.groupdict()) if found else None
     if moment is None or moment < EARLIEST:
         return None
     return min(moment, now)
 
 
-def _iso(text: str) -> datetime | None:
-    """ISO 8601 and RFC 3339, with a blank for the T, without seconds, or the day alone (midnight UTC)."""
-    found = ISO.match(text)
-    if found is None:
+def _moment(said: dict[str, str | None]) -> datetime | None:
+    named = said.get("named")
+    month = _MONTHS.get(named[:3].lower()) if named else int(said["month"] or 0)
+    offset = _offset(said.get("zone"))
+    if month is None or offset is None:
         return None
-    year, month, day, hour, minute, second, fraction, zone = found.groups()
     try:
-        moment = datetime(
-            int(year),
-            int(month),
-            int(day),
-            int(hour or 0),
-            int(minute or 0),
-            min(int(second or 0), 59),  # a leap second
-            int((fraction or "0")[:6].ljust(6, "0")),
-            tzinfo=_zone(zone),
-        )
-        return moment.astimezone(UTC)
+        day = datetime(_year(said["year"] or ""), month, int(said["day"] or 0), tzinfo=timezone(offset))
+        hour, minute, second = _hour(said), int(said.get("minute") or 0), int(said.get("second") or 0)
+        if hour > 24 or minute > 59 or second > 60:  # noqa: PLR2004 - 24:00 ends a day, :60 is a leap second
+            return None
+        microsecond = int((said.get("fraction") or "0")[:6].ljust(6, "0"))
+        time = timedelta(hours=hour, minutes=minute, seconds=min(second, 59), microseconds=microsecond)
+        return (day + time).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 
 
-def _zone(text: str | None) -> timezone:
-    if text is None or not text.startswith(("+", "-")):
-        return UTC
-    digits = text[1:].replace(":", "").ljust(4, "0")
-    offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:4]))
-    return timezone(-offset if text[0] == "-" else offset)
+def _year(written: str) -> int:
+    """RFC 2822 section 4.3: two digits up to 49 are of this century."""
+    year = int(written)
+    if len(written) > 2:  # noqa: PLR2004
+        return year
+    return year + (2000 if year < 50 else 1900)  # noqa: PLR2004
 
 
-def _rfc822(text: str) -> datetime | None:
-    """RFC 822, RFC 850, asctime, as the mail parser of the standard library reads them, and some zones more."""
-    named = NAMED_ZONE.search(text)
-    parts = parsedate_tz(text)
-    if parts is None or len(parts) < 9:  # noqa: PLR2004 - the parser's tuple
+def _hour(said: dict[str, str | None]) -> int:
+    hour = int(said.get("hour") or 0)
+    half = _HALVES.get((said.get("half") or said.get("ampm") or "").lower())
+    if half == "pm" and hour < 12:  # noqa: PLR2004
+        return hour + 12
+    return 0 if half == "am" and hour == 12 else hour  # noqa: PLR2004
+
+
+def _offset(zone: str | None) -> timedelta | None:
+    """East of Greenwich; None for what is no zone. An unknown name counts as UTC, like none at all (RFC 2822 4.3)."""
+    if zone is None:
+        return timedelta(0)
+    if zone[0] not in "+-":
+        return timedelta(hours=_ZONES.get(zone.upper(), 0))
+    hours, _, minutes = zone[1:].partition(":")
+    if not minutes:
+        hours, minutes = (hours[:-2], hours[-2:]) if len(hours) > 2 else (hours, "0")  # noqa: PLR2004
+    offset = timedelta(hours=int(hours), minutes=int(minutes))
+    if offset >= timedelta(days=1):
         return None
-    offset_s = parts[9] or 0
-    if named is not None and named[1] in ZONES:
-        offset_s = int(ZONES[named[1]] * 3600)
-    try:
-        moment = datetime(*parts[:5], min(parts[5], 59), tzinfo=timezone(timedelta(seconds=offset_s)))
-        return moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
+    return -offset if zone[0] == "-" else offset

@@ -19,7 +19,9 @@ _TAG_ROOM = 1200  # how far before a CDATA section its element's tag is looked f
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _BARE = re.compile(r"&(?!#\d{1,7};|#[xX][0-9a-fA-F]{1,6};|[A-Za-z][A-Za-z0-9]{1,31};)")
 _NO_TAG = re.compile(r"<(?![A-Za-z_/!?:])")
-_REFERENCE = re.compile(r"&(?:#(\d{1,7})|#[xX]([0-9a-fA-F]{1,6})|([A-Za-z][A-Za-z0-9]{1,31}));")
+_REFERENCE = re.compile(r"&(?!#(?:34|38|39|60|62);)(?:#(\d{1,7})|#[xX]([0-9a-fA-F]{1,6})|([A-Za-z][A-Za-z0-9]{1,31}));")
+# libxml2 loses &amp; and its like after the first error in a document, numbers it keeps
+_OWN_ENTITIES = {"&amp;": "&#38;", "&lt;": "&#60;", "&gt;": "&#62;", "&quot;": "&#34;", "&apos;": "&#39;"}
 _MARKUP_CHARACTERS = {ord(character): f"&#{ord(character)};" for character in "<>&\"'"}
 
 _PROLOG = re.compile(
@@ -105,12 +107,14 @@ def _own_end(text: str, start: int, end: int) -> int | None:
 
 def _markup(piece: str) -> str:
     if "&" in piece:
-        piece = _REFERENCE.sub(_character, _BARE.sub("&#38;", piece))
+        for entity, number in _OWN_ENTITIES.items():
+            piece = piece.replace(entity, number)
+        piece = _BARE.sub("&#38;", _REFERENCE.sub(_character, piece))
     return _NO_TAG.sub("&#60;", piece)
 
 
 def _character(found: re.Match[str]) -> str:
-    """A reference's character; those that mean markup as numbers, since libxml2 loses ``&amp;`` after an error."""
+    """A reference's character, escaped where it would be markup; an unknown entity is text."""
     decimal, hexadecimal, name = found.groups()
     if name is None:
         plain = _numbered(int(decimal) if decimal is not None else int(hexadecimal, 16))
@@ -126,14 +130,16 @@ def _numbered(number: int) -> str:
     return chr(number) if is_character or 0x10000 <= number <= 0x10FFFF else "\ufffd"  # noqa: PLR2004
 
 
-def without_deep_items(text: str, deepest: int) -> str:
-    """Mended text without the items whose elements nest deeper than ``deepest``: one of them ends libxml2's reading."""
+def without_depth(text: str, deepest: int) -> str:
+    """Mended text in which no item's elements nest deeper than ``deepest``: one that does ends libxml2's reading.
+
+    What is deeper loses its tags and keeps its text; an item whose elements do not close again is left out.
+    """
     kept: list[str] = []
     position = 0
     for start, end in _items(text):
-        if _depth(text, start, end) > deepest:
-            kept.append(text[position:start])
-            position = end
+        kept += (text[position:start], _flattened(text, start, end, deepest))
+        position = end
     kept.append(text[position:])
     return "".join(kept)
 
@@ -154,13 +160,21 @@ def _items(text: str) -> Iterator[tuple[int, int]]:
         yield start, len(text)
 
 
-def _depth(text: str, start: int, end: int) -> int:
-    depth = deepest = 0
+def _flattened(text: str, start: int, end: int, deepest: int) -> str:
+    kept: list[str] = []
+    depth = most = 0
+    position = start
     for tag in _TAG.finditer(text, start, end):
-        if not tag[2]:
-            depth += -1 if tag[1] else 1
-            deepest = max(deepest, depth)
-    return deepest
+        depth += 1 if not tag[1] else 0
+        if depth > deepest:
+            kept.append(text[position : tag.start()])
+            position = tag.end()
+        most = max(most, depth)
+        depth -= 1 if tag[1] or tag[2] else 0
+    kept.append(text[position:end])
+    if most <= deepest:
+        return text[start:end]
+    return "".join(kept) if depth == 0 else ""
 
 
 def ends_in_an_item(text: str) -> bool:

@@ -14,12 +14,13 @@ from lxml import etree
 
 from worker.errors import QuarantineError
 from worker.feeds import jsonfeed, xmlfeed
-from worker.feeds.mend import ends_in_an_item, mended, root_of, without_deep_items
+from worker.feeds.mend import ends_in_an_item, mended, root_of, without_depth
 from worker.model import ParsedFeed
 from worker.text import decode, escape_control, sniff_declared
 
 CAP_BYTES = 10 * 1024 * 1024
 MAX_ATTRIBUTES = 256
+MAX_TAGS = 1_200_000  # 100,000 ordinary items; more in so few bytes is no feed and costs seconds
 DEEPEST = 200  # of elements inside an item; libxml2 stops reading at 2,048
 
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9._:-]+)", re.IGNORECASE)
@@ -62,6 +63,8 @@ def parse_feed(
     if kind in FOREIGN:
         raise QuarantineError("not-a-feed", f"it is {FOREIGN[kind]}")
     text = text[start:]
+    if text.count("<") > MAX_TAGS:
+        raise QuarantineError("feed-too-large", f"more than {MAX_TAGS} tags")
     _refuse_many_attributes(text)
     root, damaged = _tree(text)
     cut = damaged and kind not in {"item", "entry"} and ends_in_an_item(text)
@@ -90,7 +93,7 @@ def _tree(text: str) -> tuple[etree._Element, bool]:
     whole = mended(text)
     root, log = _parsed(whole.text)
     if any(entry.type == etree.ErrorTypes.ERR_RESOURCE_LIMIT for entry in log):
-        root, _ = _parsed(without_deep_items(whole.text, DEEPEST))
+        root, _ = _parsed(without_depth(whole.text, DEEPEST))
         return root, True
     return root, whole.damaged or any(entry.type not in _HARMLESS for entry in log)
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
+from urllib.parse import urlsplit
 
 from worker.model import Entry
 from worker.text import clean_line
@@ -25,7 +26,7 @@ class EntryKeys:
 
     identity: str
     article_id: str
-    entry_key: str  # this feed's entry: its guid and its canonical URL together
+    entry_key: str  # this feed's entry, by its identity: guids that change at every poll make no new one
     guid_key: str | None
     fingerprint: str  # of title and body: another one means an edited entry
 
@@ -67,15 +68,21 @@ class Selection:
 
 def keys_of(entry: Entry, feed_slug: str) -> EntryKeys:
     """The names of an entry of a feed."""
-    identity = identity_of(entry.url, feed_slug, entry.guid, entry.title)
-    url = canonical_url(entry.url) if entry.url else ""
+    url = entry.url if entry.url and (_names_an_article(entry.url) or not (entry.guid or entry.title)) else None
+    identity = identity_of(url, feed_slug, entry.guid, entry.title)
     return EntryKeys(
         identity=identity,
         article_id=article_id_of(identity),
-        entry_key=_digest(entry.guid or "", url, "" if entry.guid or url else entry.title or ""),
+        entry_key=_digest(identity),
         guid_key=_digest(entry.guid) if entry.guid else None,
         fingerprint=_digest(clean_line(entry.title or ""), entry.html or ""),
     )
+
+
+def _names_an_article(url: str) -> bool:
+    """Some feeds give every item the address of the home page; such items go by guid or title."""
+    parts = urlsplit(canonical_url(url))
+    return parts.path != "/" or bool(parts.query)
 
 
 def _digest(*parts: str) -> str:
@@ -128,9 +135,9 @@ def select_new(
 
 
 def _article_of(entry: Entry, keys: EntryKeys, by_guid: Mapping[str, Sequence[KnownSighting]]) -> str:
-    """The article of an entry: a known one under another URL, if the feed uses the guid for it and says so otherwise too.
+    """The article of an entry: a known one under another URL, if guid and title say so.
 
-    A guid alone proves nothing: some feeds use one for all their items.
+    A guid alone proves nothing: some feeds use one for all their items. Nor does a date: some stamp whole batches alike.
     """
     for sighting in by_guid.get(keys.guid_key or "", ()):
         same_title = entry.title is not None and clean_line(entry.title) == clean_line(sighting.title or "")

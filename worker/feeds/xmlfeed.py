@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from html import escape
-from urllib.parse import urljoin
 
 from lxml import etree
 
-from worker.feeds.dates import read_date
+from worker.feeds.dates import LONGEST_DATE, read_date
 from worker.model import Enclosure, Entry, ParsedFeed
 from worker.text import clean_line, strip_tags
 from worker.urls import usable_url
@@ -85,24 +84,19 @@ def read(
     head = _Head()
     for element in heads:
         _read_head(head, element, _base(element, base))
-    entries, cut = [], False
-    for item in items[:max_entries]:
-        entry, whole = _entry(item, _base(item, head.base or base), now)
-        entries.append(entry)
-        cut = cut or not whole
     return ParsedFeed(
         format=_format(root),
         title=head.title,
         language=head.language or root.get(XML_LANG),
         home_url=head.home_url,
-        entries=tuple(entries),
+        entries=tuple(_entry(item, _base(item, head.base or base), now) for item in items[:max_entries]),
         entries_left_out=max(0, len(items) - max_entries),
         ttl_s=head.ttl_s,
         update_period_s=head.period_s / head.frequency if head.period_s else None,
         skip_hours=frozenset(head.skip_hours),
         skip_days=frozenset(head.skip_days),
         hub_url=head.hub_url,
-        damaged=damaged or cut,
+        damaged=damaged,
         warnings=warnings,
     )
 
@@ -134,7 +128,7 @@ def _format(root: etree._Element) -> str:
 
 def _base(element: etree._Element, outer: str) -> str:
     own = element.get(XML_BASE)
-    return urljoin(outer, own.strip()) if own else outer
+    return (usable_url(own, outer) or outer) if own else outer
 
 
 # ---------------------------------------------------------------- the feed itself
@@ -221,8 +215,7 @@ _UPDATED = ("updated", "modified", "lastBuildDate")
 _DATES = frozenset((*_PUBLISHED, *_UPDATED))
 
 
-def _entry(element: etree._Element, base: str, now: datetime) -> tuple[Entry, bool]:
-    """An item, and whether it is whole: the parser drops what lies too deep."""
+def _entry(element: etree._Element, base: str, now: datetime) -> Entry:
     item = _Item(language=element.get(XML_LANG))
     for child in _elements(element):
         _read_child(item, child, _base(child, base))
@@ -231,36 +224,29 @@ def _entry(element: etree._Element, base: str, now: datetime) -> tuple[Entry, bo
         link = usable_url(item.guid, base) if re.match(r"https?://", item.guid.strip(), re.IGNORECASE) else None
     if link is None and (about := element.get(RDF_ABOUT)):
         link = usable_url(about, base)
-    published = next((item.dates[name] for name in _PUBLISHED if name in item.dates), None)
-    updated = next((item.dates[name] for name in _UPDATED if name in item.dates), None)
-    read = Entry(
+    published_at, published = _date(item, (*_PUBLISHED, *_UPDATED), now)
+    return Entry(
         guid=item.guid,
         url=link,
         title=item.title,
         summary_html=item.summary,
         content_html=item.content,
-        published_at=read_date(published or updated, now=now),
-        updated_at=read_date(updated, now=now),
-        date_raw=clean_line(published or updated or "", 100) or None,
+        published_at=published_at,
+        updated_at=_date(item, _UPDATED, now)[0],
+        date_raw=clean_line(published, LONGEST_DATE) if published else None,
         authors=tuple(dict.fromkeys(item.authors)),
         categories=tuple(dict.fromkeys(item.categories)),
         language=item.language,
         enclosures=tuple(item.enclosures),
         images=tuple(item.images),
     )
-    return read, _depth_is_sound(element)
 
 
-def _depth_is_sound(element: etree._Element) -> bool:
-    """Markup that nests hundreds deep inside an item has cost it whatever stood behind."""
-    depth, node = 0, element
-    while len(node) and depth < _DEEPEST:
-        node = node[0]
-        depth += 1
-    return depth < _DEEPEST
-
-
-_DEEPEST = 200
+def _date(item: _Item, names: tuple[str, ...], now: datetime) -> tuple[datetime | None, str | None]:
+    """The first date under these names that can be read, and how it was written; else the first one as written."""
+    written = [item.dates[name] for name in names if name in item.dates]
+    readable = ((moment, raw) for raw in written if (moment := read_date(raw, now=now)) is not None)
+    return next(readable, (None, written[0] if written else None))
 
 
 def _read_child(item: _Item, child: etree._Element, base: str) -> None:
@@ -315,6 +301,13 @@ def _read_link(item: _Item, child: _Child) -> None:
         rank = rank - 3 if child.space == ATOM and rel == "alternate" and item.link_rank else rank
     if target is not None and rank > item.link_rank:
         item.link, item.link_rank = target, rank
+
+
+def _read_original(item: _Item, child: _Child) -> None:
+    """The article's own address where a counting service put its redirect into ``link`` (feedburner:origLink)."""
+    target = usable_url(_plain(child.element) or "", child.base)
+    if target is not None:
+        item.link, item.link_rank = target, 6
 
 
 def _read_guid(item: _Item, child: _Child) -> None:
@@ -376,6 +369,7 @@ def _read_image(item: _Item, child: _Child) -> None:
 _READERS = {
     "title": _read_title,
     "link": _read_link,
+    "origLink": _read_original,
     "guid": _read_guid,
     "id": _read_guid,
     "identifier": _read_guid,

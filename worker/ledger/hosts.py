@@ -43,21 +43,43 @@ def load(connection: Connection, names: Sequence[str]) -> dict[str, Row]:
 
 
 def take(
-    connection: Connection, host: str, *, holder: str, now: datetime, expires_at: datetime, pace_of: PaceOf
+    connection: Connection,
+    host: str,
+    *,
+    holder: str,
+    now: datetime,
+    expires_at: datetime,
+    pace_of: PaceOf,
+    book_until: datetime | None = None,
 ) -> datetime | None:
     """Ask for one request to a site, now.
 
-    Returns: None: granted, a slot is held until ``give_back`` or its expiry. Else the earliest moment to ask again.
+    Args:
+        connection: In a transaction.
+        host: The site.
+        holder: Who asks; gets the slot.
+        now: Aware, UTC.
+        expires_at: When the slot of a holder that vanished comes back.
+        pace_of: What the site may be asked for.
+        book_until: Who is refused books the site's next free start, if it lies before this moment: else whoever asks
+            at the right instant would go first, and that is always dispatch. None: no booking.
+
+    Returns: None: granted, a slot is held until ``give_back`` or its expiry. Else when to ask again.
     """
     ensure(connection, [host], now=now)
     row = load(connection, [host])[host]
     pace = pace_of(row)
+    free_at: datetime = max(row.start_after, row.blocked_until or now)
+    if free_at > now:
+        booked: datetime = max(free_at, row.next_start_at)
+        if book_until is None or booked >= book_until:
+            return free_at if book_until is None else booked
+        again_at = booked + timedelta(seconds=pace.delay_s)
+        connection.execute(hosts.update().where(hosts.c.host == host).values(next_start_at=again_at))
+        return booked
     held = connection.scalar(
         sa.select(sa.func.count()).where(slots.c.host == host, slots.c.expires_at > now, slots.c.holder != holder)
     )
-    free_at: datetime = max(row.start_after, row.blocked_until or now)
-    if free_at > now:
-        return free_at
     if (held or 0) >= pace.connections:
         return now + timedelta(seconds=max(pace.delay_s, 0.25))
     connection.execute(slots.delete().where(slots.c.holder == holder, slots.c.host == host))

@@ -28,7 +28,7 @@ from threading import RLock
 from types import MappingProxyType
 from typing import Any, Protocol, Self
 
-import amqp  # type: ignore[import-untyped]
+import amqp
 from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
 from kombu.exceptions import KombuError

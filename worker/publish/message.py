@@ -79,7 +79,7 @@ class Publication:
     revision: int  # from 1
     kind: Kind
     sequence: int  # dense per feed slug, from 1
-    url: str  # canonical
+    url: str | None  # canonical; None: the feed gave none, its text is the article
     url_requested: str | None = None
     url_final: str | None = None  # None when no page was had and the feed's text serves
     guid: str | None = None

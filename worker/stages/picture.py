@@ -102,24 +102,22 @@ def _first_good(
 
     Raises: NotYetError: its site may not be asked now, and there is time to wait.
     """
-    problem = "none tried"
+    problems: list[str] = []
     for candidate, url in _addresses(candidates)[:MAX_TRIES]:
-        left_s = (give_up_at - deps.clock()).total_seconds()
-        if left_s <= 0:
-            problem = "late"
+        if deps.clock() >= give_up_at:
+            problems.append("late")
             break
         try:
-            return _fetched(deps, row, candidate, url, left_s)
+            return _fetched(deps, row, candidate, url, give_up_at)
         except NotYetError as wait:
             if wait.at < give_up_at:
                 raise
-            problem = "site busy"
+            problems.append("site busy")
         except UnavailableError:
             raise
         except (RetryableError, QuarantineError) as error:
-            problem = str(error)[:200]
-    first = candidates[0]
-    return replace(_named(first), problem=problem), None
+            problems.append(str(error)[:200])
+    return replace(_named(candidates[0]), problem=problems[0] if problems else "no address"), None
 
 
 def _addresses(candidates: tuple[ImageCandidate, ...]) -> list[tuple[ImageCandidate, str]]:
@@ -142,8 +140,11 @@ def _named(candidate: ImageCandidate) -> Picture:
     )
 
 
-def _fetched(deps: Deps, row: Row, candidate: ImageCandidate, url: str, left_s: float) -> tuple[Picture, str | None]:
+def _fetched(
+    deps: Deps, row: Row, candidate: ImageCandidate, url: str, give_up_at: datetime
+) -> tuple[Picture, str | None]:
     settings = deps.settings
+    left_s = (give_up_at - deps.clock()).total_seconds()
 
     def request(target: str) -> FetchRequest:
         return FetchRequest(
@@ -153,7 +154,8 @@ def _fetched(deps: Deps, row: Row, candidate: ImageCandidate, url: str, left_s: 
             total_timeout_s=max(0.5, min(left_s, settings.fetch_timeout_s)),
         )
 
-    seen = visit(deps, request, url, holder=articles.holder(row.lease_token, row.id), permitted=False)
+    holder = articles.holder(row.lease_token, row.id)
+    seen = visit(deps, request, url, holder=holder, permitted=False, book_until=give_up_at)
     if isinstance(seen, RobotsSayNo):
         raise QuarantineError("robots", f"robots.txt keeps {seen.url} from us")
     deps.saved(lambda tx: save_lesson(deps, tx, seen.lesson))

@@ -206,7 +206,7 @@ def _answered(deps: Deps, feed: Row, token: str, seen: Visited) -> Polled:
             return _saved(deps, feed, token, seen, Polled(slug=feed.slug, outcome="not-modified", status=304))
         if answer.permanent:
             polled = Polled(slug=feed.slug, outcome="gone", status=hop.status, detail="410 Gone: polling stops")
-            return _saved(deps, feed, token, seen, polled, {"gone_at": now})
+            return _saved(deps, feed, token, seen, polled, facts={"gone_at": now})
         if answer.kind is not VerdictKind.OK:
             raise RetryableError(f"HTTP {hop.status}: {display_url(hop.url)}", retry_after_s=answer.retry_after_s)
         return _read(deps, feed, token, seen, now)
@@ -223,7 +223,9 @@ def _read(deps: Deps, feed: Row, token: str, seen: Visited, now: datetime) -> Po
     if _unconditional(feed, now):
         facts["unconditional_at"] = now
     if digest == feed.body_sha256 and not feed.unconditional:
-        return _saved(deps, feed, token, seen, Polled(slug=feed.slug, outcome="unchanged", status=hop.status), facts)
+        return _saved(
+            deps, feed, token, seen, Polled(slug=feed.slug, outcome="unchanged", status=hop.status), facts=facts
+        )
     parsed = parse_feed(
         body,
         content_type=hop.header("Content-Type"),
@@ -238,7 +240,7 @@ def _read(deps: Deps, feed: Row, token: str, seen: Visited, now: datetime) -> Po
     facts["wishes"] = {**_wishes(parsed), "full_text_share": _full_text_share(parsed.entries)}
     if feed.title is None and parsed.title:
         facts["title"] = parsed.title
-    return _saved(deps, feed, token, seen, _told(feed, hop, parsed), facts, parsed=parsed, document=document)
+    return _saved(deps, feed, token, seen, _told(feed, hop, parsed), facts=facts, parsed=parsed, document=document)
 
 
 def _told(feed: Row, hop: Hop, parsed: ParsedFeed) -> Polled:
@@ -276,8 +278,8 @@ def _saved(
     token: str,
     seen: Visited,
     polled: Polled,
-    facts: Mapping[str, Any] | None = None,
     *,
+    facts: Mapping[str, Any] | None = None,
     parsed: ParsedFeed | None = None,
     document: str | None = None,
 ) -> Polled:

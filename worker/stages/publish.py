@@ -66,7 +66,8 @@ def _frozen(deps: Deps, tx: Connection, rows: Sequence[Row]) -> tuple[list[Row],
     for row, record in prepared:
         number = sequences[row.feed_id] + 1
         try:
-            frozen.append(_outbox_row(deps, row, record, number, slugs[row.feed_id], sightings[row.article_id]))
+            publication = _publication(row, record, number, sightings[row.article_id])
+            frozen.append(_outbox_row(deps, row, record, publication, slugs[row.feed_id]))
         except QuarantineError as error:
             spoiled.append((row, error))
         else:
@@ -81,17 +82,14 @@ def _frozen(deps: Deps, tx: Connection, rows: Sequence[Row]) -> tuple[list[Row],
     return kept, publications.existing(tx, [row.id for row in kept])
 
 
-def _outbox_row(
-    deps: Deps, row: Row, record: ArticleRecord, number: int, slug: str, sightings: Sequence[Row]
-) -> dict[str, Any]:
-    publication = _publication(row, record, number, sightings)
+def _outbox_row(deps: Deps, row: Row, record: ArticleRecord, publication: Publication, slug: str) -> dict[str, Any]:
     body = frozen_body(build_message(record, picture_of(row), publication), deps.settings.message_cap_bytes)
     return {
         "id": row.id,
         "message_id": message_id(row.article_id, row.revision),
         "kind": publication.kind,
         "feed_slug": slug,
-        "sequence": number,
+        "sequence": publication.sequence,
         "body": zlib.compress(body, 1),
         "created_at": deps.clock(),
     }

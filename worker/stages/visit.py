@@ -108,6 +108,7 @@ def visit(
     holder: str,
     permitted: bool,
     obey_robots: bool = True,
+    book_until: datetime | None = None,
 ) -> Visited | RobotsSayNo:
     """Fetch a URL as its site allows it.
 
@@ -118,6 +119,7 @@ def visit(
         holder: Who holds the slot at the site; given back in any case.
         permitted: Dispatch has taken the slot for this URL's site already, and its start is booked.
         obey_robots: Feeds are subscribed to by a person: their documents are fetched whatever robots.txt says.
+        book_until: Who cannot wait longer than this books the site's next free start when refused.
 
     Raises:
         NotYetError: a site may not be asked now.
@@ -127,7 +129,7 @@ def visit(
     obeys = obey_robots and deps.settings.obey_robots
     for _leg in range(MAX_LEGS):
         host = gate_key(url)
-        with _slot(deps, host, holder=holder, permitted=permitted) as slot:
+        with _slot(deps, host, holder=holder, permitted=permitted, book_until=book_until) as slot:
             rules = None
             if obeys:
                 rules = _known_robots(deps, authority(url))
@@ -160,6 +162,7 @@ class _Slot:
     host: str
     holder: str
     held: bool
+    book_until: datetime | None
     passed_on: bool = False  # the caller gives it back, with its own save
 
     def take(self, url: str, hops: tuple[Hop, ...]) -> None:
@@ -174,6 +177,7 @@ class _Slot:
                 now=now,
                 expires_at=self.deps.working_until(now),
                 pace_of=pace_of(self.deps),
+                book_until=self.book_until,
             )
         )
         if at is not None:
@@ -191,9 +195,9 @@ class _Slot:
 
 
 @contextmanager
-def _slot(deps: Deps, host: str, *, holder: str, permitted: bool) -> Iterator[_Slot]:
+def _slot(deps: Deps, host: str, *, holder: str, permitted: bool, book_until: datetime | None) -> Iterator[_Slot]:
     """Whichever way a leg ends, its slot is given back: one that stays keeps the site closed until it expires."""
-    slot = _Slot(deps=deps, host=host, holder=holder, held=permitted)
+    slot = _Slot(deps=deps, host=host, holder=holder, held=permitted, book_until=book_until)
     try:
         yield slot
     except FetchFailedError as failed:

@@ -118,7 +118,8 @@ def test_children_that_listen_end_by_themselves(children: Children, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("within_s", "hurry"), [pytest.param(0.3, never, id="time is over"), pytest.param(60, lambda: True, id="in a hurry")]
+    ("within_s", "hurry"),
+    [pytest.param(0.3, never, id="time is over"), pytest.param(60, lambda: True, id="in a hurry")],
 )
 def test_children_that_do_not_listen_are_killed(
     children: Children, tmp_path: Path, within_s: float, hurry: Callable[[], bool]
@@ -166,7 +167,9 @@ def test_the_log_of_an_earlier_start_is_kept_aside(tmp_path: Path, children: Chi
     [
         pytest.param(b"", "(it said nothing)", id="empty"),
         pytest.param(b"a\n\nb\n", "a\nb", id="blank lines left out"),
-        pytest.param("\n".join(map(str, range(100))).encode(), "\n".join(map(str, range(92, 100))), id="the last eight"),
+        pytest.param(
+            "\n".join(map(str, range(100))).encode(), "\n".join(map(str, range(92, 100))), id="the last eight"
+        ),
         pytest.param(b"\xff\xfe", "\ufffd\ufffd", id="no text at all"),
     ],
 )

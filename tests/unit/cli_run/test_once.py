@@ -87,7 +87,7 @@ def test_a_fresh_machine_makes_its_own_database(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    ("slug", "advice"), [("sample-englisch", "did you mean sample-english?"), ("zzz", "newsmill feeds list")]
+    ("slug", "advice"), [("sample-englisch", "did you mean sample-english"), ("zzz", "newsmill feeds list")]
 )
 def test_an_unknown_feed_names_its_neighbours(following: Home, slug: str, advice: str) -> None:
     code, out, err = following.run("once", slug)

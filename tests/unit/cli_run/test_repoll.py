@@ -137,7 +137,12 @@ class Poller:
 
     def _discover(self, tx: Any, feed_id: int) -> None:
         hosts.ensure(tx, ["courier.example"], now=now_utc())
-        row = {"article_id": "a" * 32, "feed_id": feed_id, "host": "courier.example", "url": "https://courier.example/a"}
+        row = {
+            "article_id": "a" * 32,
+            "feed_id": feed_id,
+            "host": "courier.example",
+            "url": "https://courier.example/a",
+        }
         moments = {"ready_at": now_utc(), "discovered_at": now_utc()}
         articles.insert_discovered(tx, [{**row, **moments}], {"a" * 32: b""})
 
