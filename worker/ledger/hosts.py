@@ -121,6 +121,11 @@ def give_back(connection: Connection, host: str, *, holder: str) -> None:
     connection.execute(slots.delete().where(slots.c.holder == holder, slots.c.host == host))
 
 
+def give_back_all(connection: Connection, *, holder: str) -> None:
+    """Whatever places somebody holds, at any site."""
+    connection.execute(slots.delete().where(slots.c.holder == holder))
+
+
 def save_state(connection: Connection, host: str, state: Mapping[str, Any], *, hold_until: datetime | None) -> None:
     """Keep what a response taught about a site; ``hold_until`` moves its next start, never back."""
     values: dict[str, Any] = dict(state)

@@ -84,6 +84,7 @@ def _download(deps: Deps, row: Row, host_row: Row) -> bool:
     except NotYetError as wait:
         return _later(deps, row, wait)
     except Exception as error:  # noqa: BLE001 - costs its own article only: it is logged, reported and settled
+        deps.saved(lambda tx: hosts.give_back_all(tx, holder=holder))
         problem = _settled_without_page(row, error)
         if problem is not None and _feed_has_it(deps, row):
             told(deps, row, "download", error)
