@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 import tempfile
 import time
@@ -18,7 +19,7 @@ from celery import Celery
 
 from bench import bare
 from bench.newsserver import NewsServer, resource
-from bench.pages import FEED_TYPE, PAGE_TYPE, Page, feed, picture, with_picture
+from bench.pages import FEED_TYPE, PAGE_TYPE, Page, drift, feed, picture, with_picture
 from bench.processes import PeakMemory, cpu_of_named_s, cpu_of_sessions_s
 from config.celeryconfig import celery_settings
 from tests.stack import Stack, stack
@@ -33,6 +34,7 @@ SITES = 50  # each with a feed; the warm-up has further ones of its own
 WARM_SITES = 10
 WARM_ARTICLES = 60
 PATIENCE_S = 600.0
+DOWNLOAD_BEGUN = re.compile(r"Task article\.download\[[^\]]+\] received")
 IDLE_S = 3.0
 BARE_SHARE = 5  # with latency the bare loop does one article in five: it would take minutes to say the same
 # As in production, but for the pace: a site would be asked once a second, and the wall would measure nothing else.
@@ -52,12 +54,13 @@ class LineRun:
     stack: str
     latency_ms: float
     articles: int
-    extraction_ms: float  # alone, measured before over the same pages
+    extraction_ms: float  # alone, over the same pages, as measured right before and right after
     cpu_ms: float
     outside_ms: float  # cpu_ms without extraction
     broker_ms: float  # of the machine's broker, whoever used it
     database_ms: float
     wall_s: float  # first discovery to last confirm
+    per_chain: float  # articles that shared a chain, on average
     per_cpu_s: float
     per_wall_s: float
     peak_pss_mib: float
@@ -171,6 +174,10 @@ class Installation:
     def cpu_s(self) -> float:
         return cpu_of_sessions_s(self.leaders)
 
+    def chains(self) -> int:
+        """How many chains the worker has begun."""
+        return len(DOWNLOAD_BEGUN.findall(self._made.log("worker")))
+
     def broker_s(self) -> float:
         return cpu_of_named_s({SERVERS[self._name]})
 
@@ -255,6 +262,7 @@ def line_run(given: Conditions, pages: Sequence[Page], *, lone: Sequence[Page]) 
     warm = given.edition("warm", pages[:WARM_ARTICLES], sites=range(SITES, SITES + WARM_SITES))
     backlog = given.edition("news", pages, sites=range(SITES))
     given.server.forget()
+    drifts = [drift(pages, children=CHILDREN)]
     with fresh(given.name) as made_stack:
         installation = Installation(made_stack, given.name)
         with PeakMemory(installation.leaders) as memory:
@@ -263,11 +271,13 @@ def line_run(given: Conditions, pages: Sequence[Page], *, lone: Sequence[Page]) 
             installation.poll()
             installation.wait_for_end(len(warm.urls))
             warm_s = installation.cpu_s() - at_start_s
+            chains = -installation.chains()
             before = installation.cpu_s(), installation.broker_s(), installation.database_s()
             installation.follow(backlog)
             installation.poll()
             installation.wait_for_end(len(warm.urls) + len(backlog.urls))
             after = installation.cpu_s(), installation.broker_s(), installation.database_s()
+            chains += installation.chains()
         cpu_ms, broker_ms, database_ms = (
             (later - earlier) * 1000 / len(pages) for earlier, later in zip(before, after, strict=True)
         )
@@ -282,7 +292,8 @@ def line_run(given: Conditions, pages: Sequence[Page], *, lone: Sequence[Page]) 
             states=installation.states(),
         )
         installation.close()
-    extraction_ms = statistics.fmean(page.extract_s for page in pages) * 1000
+    drifts.append(drift(pages, children=CHILDREN))
+    extraction_ms = statistics.fmean(drifts) * mean_extract_ms(pages)
     return LineRun(
         stack=STACKS[given.name],
         latency_ms=given.latency_ms,
@@ -293,12 +304,15 @@ def line_run(given: Conditions, pages: Sequence[Page], *, lone: Sequence[Page]) 
         broker_ms=broker_ms,
         database_ms=database_ms,
         wall_s=span_s,
+        per_chain=len(pages) / max(1, chains),
         per_cpu_s=1000 / cpu_ms,
         per_wall_s=len(pages) / span_s if span_s else 0.0,
         peak_pss_mib=memory.peak_bytes / 2**20,
         warm_up_ms=warm_s * 1000 / len(warm.urls),
         lone_ms=alone.cpu_ms,
-        lone_outside_ms=alone.outside_ms,
+        lone_outside_ms=None
+        if alone.cpu_ms is None
+        else alone.cpu_ms - statistics.fmean(drifts) * mean_extract_ms(lone),
         lone_s=alone.each_s,
         idle_ms_per_s=idle_ms_per_s,
         faults=wrong,
@@ -316,7 +330,6 @@ def idle(installation: Installation) -> float:
 class Lone:
     urls: tuple[str, ...] = ()
     cpu_ms: float | None = None
-    outside_ms: float | None = None
     each_s: float | None = None
 
 
@@ -338,9 +351,11 @@ def lone_articles(given: Conditions, installation: Installation, pages: Sequence
         installation.wait_for_end(before + number + 1)
         took_s.append(time.monotonic() - began_at)
         spent_s.append(installation.cpu_s() - cpu_s)
-    cpu_ms = statistics.fmean(spent_s) * 1000
-    extraction_ms = statistics.fmean(page.extract_s for page in pages) * 1000
-    return Lone(urls=whole.urls, cpu_ms=cpu_ms, outside_ms=cpu_ms - extraction_ms, each_s=statistics.median(took_s))
+    return Lone(urls=whole.urls, cpu_ms=statistics.fmean(spent_s) * 1000, each_s=statistics.median(took_s))
+
+
+def mean_extract_ms(pages: Sequence[Page]) -> float:
+    return statistics.fmean(page.extract_s for page in pages) * 1000
 
 
 # ---------------------------------------------------------------- the bare loop

@@ -15,6 +15,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -33,6 +34,7 @@ SENTENCE = "One sentence about it, as the feeds of most publishers have it."
 STAND_IN = "http://127.0.1.1:8080/news/1.html"  # extraction asks nothing of its page's address
 WARM_PAGES = 12
 CHUNK = 25
+DRIFT_SHARE = 4  # every fourth page
 FIRST_DATE = datetime(2025, 1, 17, 6, 0, tzinfo=UTC)
 
 _PICTURE_TAG = re.compile(rb"<(img|source|amp-img)\b[^>]*>", re.IGNORECASE)
@@ -116,15 +118,36 @@ def chosen(pages: Iterable[bytes], wanted: int, *, children: int) -> list[Page]:
     warm = list(islice(given, WARM_PAGES))
     given = chain(warm, given)
     found: list[Page] = []
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(children, mp_context=context, initializer=_warm, initargs=(warm,)) as pool:
+    with _readers(warm, children) as pool:
         while len(found) < wanted and (portion := list(islice(given, CHUNK * children * 2))):
-            chunks = [portion[at : at + CHUNK] for at in range(0, len(portion), CHUNK)]
-            for measured in pool.map(_measured, chunks):
-                found.extend(measured)
+            found.extend(_read(pool, portion))
     if not found:
         raise ValueError("none of these pages is an article")
     return [found[number % len(found)] for number in range(wanted)]
+
+
+def drift(pages: Sequence[Page], *, children: int) -> float:
+    """How much dearer than when it was first measured an extraction is now: neighbours slow a machine down.
+
+    Returns: The CPU of some of the pages now, divided by theirs then.
+    """
+    some = pages[::DRIFT_SHARE]
+    html = [page.html for page in some]
+    with _readers(html[:WARM_PAGES], children) as pool:
+        now_s = sum(page.extract_s for page in _read(pool, html))
+    return now_s / sum(page.extract_s for page in some)
+
+
+@contextmanager
+def _readers(warm: Sequence[bytes], children: int) -> Iterator[ProcessPoolExecutor]:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(children, mp_context=context, initializer=_warm, initargs=(warm,)) as pool:
+        yield pool
+
+
+def _read(pool: ProcessPoolExecutor, pages: Sequence[bytes]) -> list[Page]:
+    chunks = [pages[at : at + CHUNK] for at in range(0, len(pages), CHUNK)]
+    return [page for measured in pool.map(_measured, chunks) for page in measured]
 
 
 def _warm(pages: Sequence[bytes]) -> None:

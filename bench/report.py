@@ -21,6 +21,7 @@ LINE_COLUMNS: Mapping[str, tuple[str, int | None]] = {
     "CPU ms": ("cpu_ms", 1),
     "extract": ("extraction_ms", 1),
     "outside": ("outside_ms", 1),
+    "per chain": ("per_chain", 1),
     "per CPU s": ("per_cpu_s", 1),
     "wall s": ("wall_s", 1),
     "per s": ("per_wall_s", 1),

@@ -209,7 +209,7 @@ def _codec(label: str | None) -> str | None:
         return _MEANT[name]
     try:
         info = codecs.lookup(name)
-        b"".decode(name)  # LookupError for codecs that are not about text (base64)
+        b"a".decode(name, "replace")  # LookupError for codecs that are not about text (base64)
         codecs.getincrementaldecoder(name)
     except (LookupError, ValueError):
         return None
@@ -240,7 +240,7 @@ def _legacy(body: bytes, labels: list[tuple[str, str]]) -> tuple[str, str]:
     looks = {encoding: _evidence(sample, encoding) for encoding in _LOOKS}
     best = max(looks, key=lambda encoding: looks[encoding])
     for how, encoding in labels:
-        text = sample.decode(encoding, "replace")
+        text = _tried(sample, encoding)
         foreign = [character for character in text if character > "\x7f"]
         if text.count("\ufffd") > _BROKEN * len(foreign):
             continue
@@ -248,6 +248,11 @@ def _legacy(body: bytes, labels: list[tuple[str, str]]) -> tuple[str, str]:
         if not overruled:
             return encoding, how
     return (best, "guessed") if looks[best] > 0 else ("cp1252", "guessed")
+
+
+def _tried(sample: bytes, encoding: str) -> str:
+    """The sample in an encoding, U+FFFD for what it cannot be; a character cut at the end does not count."""
+    return codecs.getincrementaldecoder(encoding)("replace").decode(sample, final=False)
 
 
 def _sample(body: bytes) -> bytes:
@@ -267,7 +272,7 @@ def _evidence(sample: bytes, encoding: str) -> float:
 
     Western letters outside ASCII stand alone among ASCII ones, Russian ones in company.
     """
-    text = sample.decode(encoding, "replace")
+    text = _tried(sample, encoding)
     foreign = _NOT_ASCII.findall(text)
     if not foreign:
         return 0.0

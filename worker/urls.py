@@ -31,7 +31,7 @@ _NUMERIC_LABEL = re.compile(r"(?:\d+|0x[0-9a-f]*)")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _PLAIN = re.compile(
-    r"https?://(?:[a-z0-9-]+\.)+[a-z]{2,24}/[A-Za-z0-9_~/,;:@!$&'()*+=-]*"
+    r"https?://(?:[a-z0-9-]{1,63}\.){1,9}[a-z]{2,24}/[A-Za-z0-9_~/,;:@!$&'()*+=-]*"
     r"(?:\.[A-Za-z0-9]+)?(?:\?[A-Za-z0-9_.~/,;:@!$&'()*+=-]*)?"
 )
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -325,7 +325,8 @@ def _with_scheme(origin: str) -> str:
     lowered = origin.lower()
     if lowered.startswith("ssl:"):
         return "https://" + origin[len("ssl:") :].lstrip("/")
-    if lowered.startswith(("http://", "https://")):
+    scheme = _SCHEME.match(origin)
+    if scheme and origin.startswith("/", scheme.end()):  # "host:8080/a.jpg" has none
         return origin
     return "http://" + origin.lstrip("/")
 

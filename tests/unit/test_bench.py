@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import islice
 from typing import Any
 
@@ -15,7 +15,7 @@ import requests
 from bench.line import arguments, planned
 from bench.measure import LineRun, edition, faults
 from bench.newsserver import MOST_SITES, NewsServer, resource
-from bench.pages import Page, chosen, entry_of, feed, made, picture, title_of, with_picture, without_pictures
+from bench.pages import Page, chosen, drift, entry_of, feed, made, picture, title_of, with_picture, without_pictures
 from bench.processes import PeakMemory, cpu_of_sessions_s, pss_of_sessions_bytes
 from bench.report import LINE_COLUMNS, middle, table
 from worker.extract.article import extract_article
@@ -121,6 +121,12 @@ def test_only_articles_are_chosen_and_they_come_again_when_there_are_too_few() -
     found = chosen(pages, 5, children=1)
     assert [page.title for page in found] == ["Ferry report 0", "Ferry report 1"] * 2 + ["Ferry report 0"]
     assert all(page.extract_s > 0 for page in found)
+
+
+def test_drift_compares_an_extraction_with_its_first_measurement() -> None:
+    found = chosen(made(), 8, children=1)
+    slower = [replace(page, extract_s=page.extract_s / 1000) for page in found]
+    assert drift(slower, children=1) > 100
 
 
 def test_titles_are_one_line_of_plain_text() -> None:

@@ -108,6 +108,7 @@ def select_new(
     """
     fresh: dict[str, Seen] = {}
     unusable: list[Unusable] = []
+    shown = {guid_key: list(sightings) for guid_key, sightings in by_guid.items()}
     announced: set[str] = set()
     for entry, keys in entries:
         if keys.entry_key in known or keys.entry_key in fresh:
@@ -115,7 +116,12 @@ def select_new(
         if not entry.url and not entry.html:
             unusable.append(Unusable(title=entry.title, reason="neither a link nor a text"))
             continue
-        fresh[keys.entry_key] = Seen(entry=entry, keys=keys, article_id=_article_of(entry, keys, by_guid))
+        same_guid = shown.setdefault(keys.guid_key, []) if keys.guid_key else []
+        article_id = _article_of(entry, keys, same_guid)
+        fresh[keys.entry_key] = Seen(entry=entry, keys=keys, article_id=article_id)
+        same_guid.append(
+            KnownSighting(article_id=article_id, title=entry.title, published_at=entry.published_at, url=entry.url)
+        )
     new: list[Seen] = []
     for seen in fresh.values():
         if seen.article_id == seen.keys.article_id and seen.article_id not in announced:
@@ -134,17 +140,16 @@ def select_new(
     )
 
 
-def _article_of(entry: Entry, keys: EntryKeys, by_guid: Mapping[str, Sequence[KnownSighting]]) -> str:
+def _article_of(entry: Entry, keys: EntryKeys, same_guid: Sequence[KnownSighting]) -> str:
     """The article of an entry: a known one under another URL, if guid and title say so.
 
-    A guid alone proves nothing: some feeds use one for all their items. Nor does a date: some stamp whole batches alike.
+    A guid alone proves nothing: some feeds use one for all their items. Nor does a date: batches share one.
     """
-    for sighting in by_guid.get(keys.guid_key or "", ()):
-        same_title = entry.title is not None and clean_line(entry.title) == clean_line(sighting.title or "")
-        same_date = entry.published_at is not None and entry.published_at == sighting.published_at
-        if same_title or (same_date and not entry.url):
-            return sighting.article_id
-    return keys.article_id
+    if entry.title is None:
+        return keys.article_id
+    title = clean_line(entry.title)
+    known = (sighting.article_id for sighting in same_guid if title == clean_line(sighting.title or ""))
+    return next(known, keys.article_id)
 
 
 def _newest(new: Sequence[Seen], count: int) -> Sequence[Seen]:
