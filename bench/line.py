@@ -12,16 +12,17 @@ import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 from bench.measure import CHILDREN, SITES, STACKS, WARM_SITES, BareRun, Conditions, LineRun, bare_runs, line_run
 from bench.newsserver import NewsServer
-from bench.pages import Page, chosen, made, recorded
+from bench.pages import WARM_PAGES, Extractors, Page, made, recorded
 from bench.report import BARE_COLUMNS, LINE_COLUMNS, machine, middle, table
 
 RECORDED = Path(__file__).resolve().parent.parent.parent / "shared" / "extraction-dev"
 PORTS: dict[str, tuple[int, ...]] = {"redis": (5432, 6379), "rabbitmq": (5432, 5672)}
-SHORT_ARTICLES = 48
+SHORT_ARTICLES = 28
 
 
 def answers(port: int) -> bool:
@@ -87,7 +88,7 @@ def planned(asked: argparse.Namespace) -> Plan:
     )
 
 
-def measured(plan: Plan, pages: Sequence[Page]) -> tuple[list[LineRun], list[BareRun]]:
+def measured(plan: Plan, pages: Sequence[Page], extractors: Extractors) -> tuple[list[LineRun], list[BareRun]]:
     lines: list[LineRun] = []
     bares: list[BareRun] = []
     rounds = range(plan.repeats)
@@ -95,7 +96,9 @@ def measured(plan: Plan, pages: Sequence[Page]) -> tuple[list[LineRun], list[Bar
         for name in plan.stacks:
             for latency_ms in plan.latencies_ms:
                 server.hold_back(latency_ms / 1000)
-                conditions = Conditions(server=server, name=name, latency_ms=latency_ms, pictures=plan.pictures)
+                conditions = Conditions(
+                    server=server, extractors=extractors, name=name, latency_ms=latency_ms, pictures=plan.pictures
+                )
                 if plan.with_bare:
                     found = [bare_runs(conditions, pages) for _ in rounds]
                     bares += [middle(same) for same in zip(*found, strict=True)]
@@ -110,9 +113,10 @@ def main(given: Sequence[str] | None = None) -> int:
     plan = planned(asked)
     count = SHORT_ARTICLES if asked.short else asked.articles
     source = recorded(asked.pages) if asked.pages.is_dir() else made()
-    # The extraction is measured side by side, as it runs on the line: two on a small machine slow each other down.
-    pages = chosen(source, count, children=CHILDREN)
-    lines, bares = measured(plan, pages)
+    first = list(islice(source, WARM_PAGES))
+    with Extractors(first, children=CHILDREN) as extractors:
+        pages = extractors.chosen(chain(first, source), count)
+        lines, bares = measured(plan, pages, extractors)
     wrong = [fault for run in lines for fault in run.faults]
     if asked.json:
         pages_from = "recorded" if asked.pages.is_dir() else "made"

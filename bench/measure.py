@@ -19,7 +19,7 @@ from celery import Celery
 
 from bench import bare
 from bench.newsserver import NewsServer, resource
-from bench.pages import FEED_TYPE, PAGE_TYPE, Page, drift, feed, picture, with_picture
+from bench.pages import FEED_TYPE, PAGE_TYPE, Extractors, Page, feed, picture, with_picture
 from bench.processes import PeakMemory, cpu_of_named_s, cpu_of_sessions_s
 from config.celeryconfig import celery_settings
 from tests.stack import Stack, stack
@@ -96,6 +96,7 @@ class Conditions:
     """Under which all runs are made."""
 
     server: NewsServer
+    extractors: Extractors
     name: str  # of the stack, as in STACKS
     latency_ms: float
     pictures: bool
@@ -262,7 +263,7 @@ def line_run(given: Conditions, pages: Sequence[Page], *, lone: Sequence[Page]) 
     warm = given.edition("warm", pages[:WARM_ARTICLES], sites=range(SITES, SITES + WARM_SITES))
     backlog = given.edition("news", pages, sites=range(SITES))
     given.server.forget()
-    drifts = [drift(pages, children=CHILDREN)]
+    drifts = [given.extractors.drift(pages)]
     with fresh(given.name) as made_stack:
         installation = Installation(made_stack, given.name)
         with PeakMemory(installation.leaders) as memory:
@@ -292,7 +293,7 @@ def line_run(given: Conditions, pages: Sequence[Page], *, lone: Sequence[Page]) 
             states=installation.states(),
         )
         installation.close()
-    drifts.append(drift(pages, children=CHILDREN))
+    drifts.append(given.extractors.drift(pages))
     extraction_ms = statistics.fmean(drifts) * mean_extract_ms(pages)
     return LineRun(
         stack=STACKS[given.name],

@@ -15,13 +15,13 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from html import escape, unescape
-from itertools import chain, count, islice
+from itertools import count, islice
 from pathlib import Path
+from typing import Self
 
 from PIL import Image, ImageDraw
 
@@ -33,7 +33,7 @@ FEED_TYPE = "application/rss+xml; charset=utf-8"
 SENTENCE = "One sentence about it, as the feeds of most publishers have it."
 STAND_IN = "http://127.0.1.1:8080/news/1.html"  # extraction asks nothing of its page's address
 WARM_PAGES = 12
-CHUNK = 25
+CHUNK = 10
 DRIFT_SHARE = 4  # every fourth page
 FIRST_DATE = datetime(2025, 1, 17, 6, 0, tzinfo=UTC)
 
@@ -108,46 +108,51 @@ def picture(number: int) -> bytes:
     return data.getvalue()
 
 
-def chosen(pages: Iterable[bytes], wanted: int, *, children: int) -> list[Page]:
-    """The first pages that are articles without a picture, for the extraction as it is; measured on the way.
+class Extractors:
+    """The line's extraction in processes of its own, side by side as on the line, and its CPU. Warm from the start.
 
-    With too few of them they come again; a line that follows many sites meets agency texts again, too.
-    Raises: ValueError: none of the pages is one.
+    Args:
+        pages: Read by each process before its first page counts.
+        children: How many processes.
     """
-    given = iter(pages)
-    warm = list(islice(given, WARM_PAGES))
-    given = chain(warm, given)
-    found: list[Page] = []
-    with _readers(warm, children) as pool:
-        while len(found) < wanted and (portion := list(islice(given, CHUNK * children * 2))):
-            found.extend(_read(pool, portion))
-    if not found:
-        raise ValueError("none of these pages is an article")
-    return [found[number % len(found)] for number in range(wanted)]
 
+    def __init__(self, pages: Sequence[bytes], *, children: int) -> None:
+        self._children = children
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(children, mp_context=context, initializer=_warm, initargs=(pages,))
 
-def drift(pages: Sequence[Page], *, children: int) -> float:
-    """How much dearer than when it was first measured an extraction is now: neighbours slow a machine down.
+    def __enter__(self) -> Self:
+        return self
 
-    Returns: The CPU of some of the pages now, divided by theirs then.
-    """
-    some = pages[::DRIFT_SHARE]
-    html = [page.html for page in some]
-    with _readers(html[:WARM_PAGES], children) as pool:
-        now_s = sum(page.extract_s for page in _read(pool, html))
-    return now_s / sum(page.extract_s for page in some)
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
 
+    def chosen(self, pages: Iterable[bytes], wanted: int) -> list[Page]:
+        """The first pages that are articles without a picture, for the extraction as it is; measured on the way.
 
-@contextmanager
-def _readers(warm: Sequence[bytes], children: int) -> Iterator[ProcessPoolExecutor]:
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(children, mp_context=context, initializer=_warm, initargs=(warm,)) as pool:
-        yield pool
+        With too few of them they come again; a line that follows many sites meets agency texts again, too.
+        Raises: ValueError: none of the pages is one.
+        """
+        given = iter(pages)
+        found: list[Page] = []
+        while len(found) < wanted and (portion := list(islice(given, CHUNK * self._children * 2))):
+            found.extend(self._read(portion))
+        if not found:
+            raise ValueError("none of these pages is an article")
+        return [found[number % len(found)] for number in range(wanted)]
 
+    def drift(self, pages: Sequence[Page]) -> float:
+        """How much dearer than when it was first measured an extraction is now: neighbours slow a machine down.
 
-def _read(pool: ProcessPoolExecutor, pages: Sequence[bytes]) -> list[Page]:
-    chunks = [pages[at : at + CHUNK] for at in range(0, len(pages), CHUNK)]
-    return [page for measured in pool.map(_measured, chunks) for page in measured]
+        Returns: The CPU of some of the pages now, divided by theirs then.
+        """
+        some = pages[::DRIFT_SHARE]
+        now_s = sum(page.extract_s for page in self._read([page.html for page in some]))
+        return now_s / sum(page.extract_s for page in some)
+
+    def _read(self, pages: Sequence[bytes]) -> list[Page]:
+        chunks = [pages[at : at + CHUNK] for at in range(0, len(pages), CHUNK)]
+        return [page for measured in self._pool.map(_measured, chunks) for page in measured]
 
 
 def _warm(pages: Sequence[bytes]) -> None:

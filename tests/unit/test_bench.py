@@ -15,7 +15,7 @@ import requests
 from bench.line import arguments, planned
 from bench.measure import LineRun, edition, faults
 from bench.newsserver import MOST_SITES, NewsServer, resource
-from bench.pages import Page, chosen, drift, entry_of, feed, made, picture, title_of, with_picture, without_pictures
+from bench.pages import Extractors, Page, entry_of, feed, made, picture, title_of, with_picture, without_pictures
 from bench.processes import PeakMemory, cpu_of_sessions_s, pss_of_sessions_bytes
 from bench.report import LINE_COLUMNS, middle, table
 from worker.extract.article import extract_article
@@ -26,6 +26,12 @@ URL = "http://127.0.1.1:8080/news/1.html"
 @pytest.fixture(scope="module")
 def server() -> Iterator[NewsServer]:
     with NewsServer(sites=3) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def extractors() -> Iterator[Extractors]:
+    with Extractors([next(made())], children=1) as started:
         yield started
 
 
@@ -116,17 +122,17 @@ def test_pictures_differ() -> None:
     assert len({picture(number) for number in range(5)}) == 5
 
 
-def test_only_articles_are_chosen_and_they_come_again_when_there_are_too_few() -> None:
+def test_only_articles_are_chosen_and_they_come_again_when_there_are_too_few(extractors: Extractors) -> None:
     pages = [b"<title>Nothing</title>", *islice(made(), 2)]
-    found = chosen(pages, 5, children=1)
+    found = extractors.chosen(pages, 5)
     assert [page.title for page in found] == ["Ferry report 0", "Ferry report 1"] * 2 + ["Ferry report 0"]
     assert all(page.extract_s > 0 for page in found)
 
 
-def test_drift_compares_an_extraction_with_its_first_measurement() -> None:
-    found = chosen(made(), 8, children=1)
+def test_drift_compares_an_extraction_with_its_first_measurement(extractors: Extractors) -> None:
+    found = extractors.chosen(made(), 8)
     slower = [replace(page, extract_s=page.extract_s / 1000) for page in found]
-    assert drift(slower, children=1) > 100
+    assert extractors.drift(slower) > 100
 
 
 def test_titles_are_one_line_of_plain_text() -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 _CDATA = "<![CDATA["
 _CDATA_END = "]]>"
-_OPENED = re.compile(r"<([A-Za-z_][\w:.-]{0,100})(?:\s[^<>]{0,1000})?>\s*\Z")
+_OPENED = re.compile(r"<([A-Za-z_][\w:.-]{0,100})(?:\s[^<>]{0,1000})?>\s*")
 _TAG_ROOM = 1200  # how far before a CDATA section its element's tag is looked for
 
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
@@ -33,7 +33,7 @@ _ROOT = re.compile(
 )
 
 _TAG = re.compile(r"<(/?)[A-Za-z_][^<>]*?(/?)>")
-_ITEM_TAG = re.compile(r"<(/?)(?:[A-Za-z_][\w.-]{0,40}:)?(?:item|entry)(?=[\s/>])")
+_ITEM_TAG = re.compile(r"<(/?)(?:[A-Za-z_][\w.-]{0,40}:)?(?:item|entry)(?=[\s/>]|\Z)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +98,7 @@ def _own_end(text: str, start: int, end: int) -> int | None:
     another = text.find(_CDATA, inside, limit)
     if another < 0 and end >= 0:
         return None
-    opened = _OPENED.search(text[max(0, start - _TAG_ROOM) : start])
+    opened = _OPENED.fullmatch(text, max(0, text.rfind("<", max(0, start - _TAG_ROOM), start)), start)
     if opened is None:
         return None
     close = text.find(f"</{opened[1]}>", inside, limit if another < 0 else another)
@@ -138,8 +138,9 @@ def without_depth(text: str, deepest: int) -> str:
     kept: list[str] = []
     position = 0
     for start, end in _items(text):
-        kept += (text[position:start], _flattened(text, start, end, deepest))
-        position = end
+        if end - start > deepest * len("<a>"):
+            kept += (text[position:start], _flattened(text, start, end, deepest))
+            position = end
     kept.append(text[position:])
     return "".join(kept)
 

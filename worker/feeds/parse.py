@@ -21,6 +21,7 @@ from worker.text import decode, escape_control, sniff_declared
 CAP_BYTES = 10 * 1024 * 1024
 MAX_ATTRIBUTES = 256
 MAX_TAGS = 1_200_000  # 100,000 ordinary items; more in so few bytes is no feed and costs seconds
+MAX_TAGS_TOO_DEEP = 200_000  # up to here a document with an item that nests too deep is read a second time
 DEEPEST = 200  # of elements inside an item; libxml2 stops reading at 2,048
 
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9._:-]+)", re.IGNORECASE)
@@ -92,9 +93,9 @@ def _tree(text: str) -> tuple[etree._Element, bool]:
     """The root element, and whether the document was cut or broken in a way that may have cost content."""
     whole = mended(text)
     root, log = _parsed(whole.text)
-    if any(entry.type == etree.ErrorTypes.ERR_RESOURCE_LIMIT for entry in log):
+    too_deep = any(entry.type == etree.ErrorTypes.ERR_RESOURCE_LIMIT for entry in log)
+    if too_deep and whole.text.count("<") <= MAX_TAGS_TOO_DEEP:
         root, _ = _parsed(without_depth(whole.text, DEEPEST))
-        return root, True
     return root, whole.damaged or any(entry.type not in _HARMLESS for entry in log)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from html import escape
+from itertools import islice
 
 from lxml import etree
 
@@ -53,6 +54,7 @@ _NAME_AND_MAIL = re.compile(r"^\s*(.+?)\s*<\S+@\S+>\s*$")
 _XHTML = re.compile(r'\sxmlns(?::\w+)?="[^"]*"')
 _PICTURE_NAME = re.compile(r"\.(?:jpe?g|png|webp|gif|avif)(?:$|\?)", re.IGNORECASE)
 LONGEST_GUID = 2000
+MOST_CHILDREN = 20_000  # of one element; no feed has more, and looking at each takes time
 
 
 def read(
@@ -150,7 +152,7 @@ class _Head:
 
 def _read_head(head: _Head, element: etree._Element, base: str) -> None:
     head.base = base
-    for child in _elements(element):
+    for child in islice(_elements(element), MOST_CHILDREN):
         space, local = _name(child)
         if local == "title" and head.title is None and space in {"", ATOM, DUBLIN_CORE}:
             head.title = _line(child)
@@ -470,7 +472,9 @@ def _markup(element: etree._Element) -> str | None:
 
 
 def _inner(element: etree._Element, *, unwrap: bool) -> str:
-    """The markup inside an element; an Atom xhtml construct's own ``div`` is not part of it."""
+    """The markup inside an element (of a hostile one only the text); an Atom xhtml construct's own ``div`` is not part of it."""
+    if len(element) > MOST_CHILDREN:
+        return escape(_plain(element) or "", quote=False)
     children = list(_elements(element))
     if unwrap and len(children) == 1 and _name(children[0])[1] == "div":
         return _inner(children[0], unwrap=False)

@@ -256,14 +256,25 @@ def begin(
     return sorted(connection.execute(statement), key=lambda row: order[row.id])
 
 
-def _ours(row: Row) -> sa.ColumnElement[bool]:
-    return sa.and_(
-        articles.c.id == row.id,
-        articles.c.lease_token == row.lease_token,
-        articles.c.state == row.state,
-        articles.c.attempts == row.attempts,
-        articles.c.begun,
-    )
+# Built once: putting this statement together for every row costs as much as running it.
+_SAVE_OURS = articles.update().where(
+    articles.c.id == sa.bindparam("our_id"),
+    articles.c.lease_token == sa.bindparam("our_token"),
+    articles.c.state == sa.bindparam("our_state"),
+    articles.c.attempts == sa.bindparam("our_attempts"),
+    articles.c.begun,
+)
+
+
+def _save_ours(connection: Connection, row: Row, changes: Mapping[str, Any]) -> bool:
+    """Save to a row, if it is still ours: the same lease, state and attempt as when its stage began."""
+    ours = {
+        "our_id": row.id,
+        "our_token": row.lease_token,
+        "our_state": row.state,
+        "our_attempts": row.attempts,
+    }
+    return connection.execute(_SAVE_OURS, {**changes, **ours}).rowcount == 1
 
 
 def advance(
@@ -273,12 +284,8 @@ def advance(
 
     Returns: False: the row is somebody else's by now; nothing was saved and nothing must be done for it.
     """
-    done = connection.execute(
-        articles.update()
-        .where(_ours(row))
-        .values(state=state, attempts=0, begun=False, ready_at=now, lease_until=until, **values)
-    )
-    return done.rowcount == 1
+    step = {"state": state, "attempts": 0, "begun": False, "ready_at": now, "lease_until": until}
+    return _save_ours(connection, row, {**step, **values})
 
 
 def end(
@@ -292,21 +299,8 @@ def end(
     values: Mapping[str, Any] | None = None,
 ) -> bool:
     """Bring a row to its terminal state. Returns: False: it is somebody else's by now."""
-    done = connection.execute(
-        articles.update()
-        .where(_ours(row))
-        .values(
-            state=state,
-            reason=reason,
-            detail=detail,
-            ended_at=now,
-            lease_token=None,
-            lease_until=None,
-            begun=False,
-            **(values or {}),
-        )
-    )
-    return done.rowcount == 1
+    closed = {"ended_at": now, "lease_token": None, "lease_until": None, "begun": False}
+    return _save_ours(connection, row, {"state": state, "reason": reason, "detail": detail, **closed, **(values or {})})
 
 
 def let_go(
@@ -333,7 +327,7 @@ def let_go(
         changes["attempts"] = row.attempts - 1
     if trouble is not None:
         changes["troubles"] = [*row.troubles, dict(trouble)][-TROUBLES_KEPT:]
-    return connection.execute(articles.update().where(_ours(row)).values(**changes)).rowcount == 1
+    return _save_ours(connection, row, changes)
 
 
 # ---------------------------------------------------------------- what goes with a row

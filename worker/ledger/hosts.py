@@ -117,8 +117,13 @@ def _started(connection: Connection, row: Row, now: datetime, pace: Pace) -> Non
     )
 
 
+_GIVE_BACK = slots.delete().where(  # built once: it runs for every request
+    slots.c.holder == sa.bindparam("by"), slots.c.host == sa.bindparam("at")
+)
+
+
 def give_back(connection: Connection, host: str, *, holder: str) -> None:
-    connection.execute(slots.delete().where(slots.c.holder == holder, slots.c.host == host))
+    connection.execute(_GIVE_BACK, {"by": holder, "at": host})
 
 
 def give_back_all(connection: Connection, *, holder: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from sqlalchemy.engine import Connection
 
 from worker.archive.bundle import bundle
 from worker.archive.document import feed_document, render_document
@@ -31,35 +32,29 @@ def archive(deps: Deps, ids: Sequence[int], *, token: str) -> list[int]:
         entries = articles.entry_bodies(connection, [row.id for row in rows])
         their_feeds = feeds.by_ids(connection, sorted({row.feed_id for row in rows}))
 
-    def one(row: Row) -> bool:
+    def one(row: Row) -> dict[str, Any] | None:
         if deps.stopping.is_set():
             released(deps, [row])
-            return False
+            return None
         try:
             record = load_record(records.get(row.id), row.article_id)
             entry = unpacked(entries[row.id], Entry) if row.id in entries else None
-            kept = _archived(deps, row, record, entry, their_feeds[row.feed_id])
+            return _archived(deps, row, record, entry, their_feeds[row.feed_id])
         except Exception as error:  # noqa: BLE001 - costs its own article only; logged, reported and settled
             outcome_of(deps, row, "archive", error)
-            return False
-        now = deps.clock()
-        return deps.saved(
-            lambda tx: articles.advance(
-                tx,
-                row,
-                state=State.ARCHIVED,
-                now=now,
-                until=deps.queued_until(now),
-                values={"archived_at": now, "archive": kept},
-            )
-        )
+            return None
 
-    def abandon(row: Row) -> bool:
+    def abandon(row: Row) -> None:
         released(deps, [row])
-        return False
 
-    went_well = deps.side_by_side(one, rows, abandon)
-    return [row.id for row, well in zip(rows, went_well, strict=True) if well]
+    written = list(zip(rows, deps.side_by_side(one, rows, abandon), strict=True))
+    return deps.saved(lambda tx: [row.id for row, kept in written if kept is not None and _save(deps, tx, row, kept)])
+
+
+def _save(deps: Deps, tx: Connection, row: Row, kept: dict[str, Any]) -> bool:
+    now = deps.clock()
+    values = {"archived_at": now, "archive": kept}
+    return articles.advance(tx, row, state=State.ARCHIVED, now=now, until=deps.queued_until(now), values=values)
 
 
 def _archived(deps: Deps, row: Row, record: ArticleRecord, entry: Entry | None, feed: Row) -> dict[str, Any]:

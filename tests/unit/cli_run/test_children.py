@@ -107,7 +107,7 @@ DEAF = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flus
 
 def started(children: Children, tmp_path: Path, name: str, code: str) -> int:
     children.start(name, python(code))
-    until(lambda: (tmp_path / "log" / f"{name}.log").read_text())
+    until((tmp_path / "log" / f"{name}.log").read_text)
     return children.pids()[name]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from jsonschema import Draft202012Validator
 
 from tests.conftest import REPOSITORY
@@ -119,8 +120,6 @@ def test_with_a_broker_set_the_messages_go_there(following: Home) -> None:
     url, namespace = "redis://127.0.0.1:6379/9", f"t{time.monotonic_ns()}"
     code, out, err = following.run("once", "sample-fulltext", PUBLISH_URL=url, NEWSMILL_NAMESPACE=namespace)
     assert (code, out) == (0, ""), err
-    import redis
-
     with redis.Redis.from_url(url) as client:
         assert client.llen(f"{namespace}.newsmill.unroutable") == 3
         client.delete(*client.scan_iter(match=f"*{namespace}*"))

@@ -66,18 +66,19 @@ def test_unconditional_is_kept_for_the_poll(home: Home, ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "advice"),
+    ("arguments", "told"),
     [
-        pytest.param([], 2, "--all", id="nothing named"),
-        pytest.param(["courier", "--all"], 2, "--all", id="some and all"),
-        pytest.param(["voa-chines"], 1, "did you mean voa-chinese?", id="nearly right"),
-        pytest.param(["nowhere-at-all"], 1, "newsmill feeds list", id="nothing like it"),
-        pytest.param(["asleep"], 1, "newsmill feeds enable asleep", id="switched off"),
+        pytest.param([], (2, "--all"), id="nothing named"),
+        pytest.param(["courier", "--all"], (2, "--all"), id="some and all"),
+        pytest.param(["voa-chines"], (1, "did you mean voa-chinese?"), id="nearly right"),
+        pytest.param(["nowhere-at-all"], (1, "newsmill feeds list"), id="nothing like it"),
+        pytest.param(["asleep"], (1, "newsmill feeds enable asleep"), id="switched off"),
     ],
 )
 def test_what_cannot_be_polled_says_what_can(
-    home: Home, ledger: Ledger, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, advice: str
+    home: Home, ledger: Ledger, capsys: pytest.CaptureFixture[str], arguments: list[str], told: tuple[int, str]
 ) -> None:
+    code, advice = told
     assert main(["repoll", *arguments], home.environment) == code
     assert advice in " ".join(capsys.readouterr().err.replace("│", " ").split())
     assert due(ledger) == set()

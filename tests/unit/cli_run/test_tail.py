@@ -8,6 +8,7 @@ import secrets
 import signal
 import threading
 from collections.abc import Iterator
+from typing import Self
 
 import pytest
 import redis
@@ -30,7 +31,7 @@ class Press:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
-    def __enter__(self) -> Press:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -58,7 +59,7 @@ class Press:
 
     def queues(self) -> list[bytes]:
         with redis.Redis.from_url(URL) as client:
-            return [key for key in client.scan_iter(match=f"{self.namespace}.newsmill.tail.*")]
+            return list(client.scan_iter(match=f"{self.namespace}.newsmill.tail.*"))
 
 
 @pytest.fixture
