@@ -139,7 +139,7 @@ class EmbeddedRedis:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    preexec_fn=_dies_with_parent(),  # noqa: PLW1509 - one system call, libc loaded before the fork
+                    preexec_fn=dies_with_parent(),  # noqa: PLW1509 - one system call, libc loaded before the fork
                 )
         except OSError as error:
             raise UnavailableError(f"The embedded broker cannot be started ({binary}): {error}") from error
@@ -269,7 +269,7 @@ def _end(process: subprocess.Popen[bytes], path: Path) -> None:
     process.wait()
 
 
-def _dies_with_parent() -> Callable[[], None] | None:
+def dies_with_parent() -> Callable[[], None] | None:
     """What the child runs before it becomes the server: it asks for SIGTERM at our death. Only Linux has this."""
     if sys.platform != "linux":
         return None

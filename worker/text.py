@@ -40,6 +40,7 @@ _WIDE = (  # where an ASCII character has its zeros: offsets of zero bytes, step
     ((0,), 2, "utf-16-be"),
 )
 _WIDE_LOOK_BYTES = 1024
+_WIDE_ZEROS = 8  # fewer are stray ones
 _WIDE_SHARE = 0.15
 _WIDE_STRAY = 0.05  # U+4E00 (the Chinese one) has a zero on the other side
 
@@ -187,7 +188,7 @@ def _read(body: bytes, encoding: str) -> tuple[str, bool]:
 def _wide(body: bytes) -> str | None:
     """UTF-16 or UTF-32 without a mark: markup is ASCII, so many characters have their zeros in the same places."""
     head = body[:_WIDE_LOOK_BYTES]
-    if b"\0" not in head or len(head) < max(step for _, step, _ in _WIDE):
+    if head.count(0) < _WIDE_ZEROS:
         return None
     for offsets, step, encoding in _WIDE:
         shares = [head[offset::step].count(0) / len(head[offset::step]) for offset in range(step)]

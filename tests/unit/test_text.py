@@ -74,6 +74,11 @@ def test_a_short_text_is_read_by_its_label() -> None:
     assert decode("<t>Łódź</t>".encode("iso-8859-2"), declared="iso-8859-2").text == "<t>Łódź</t>"
 
 
+def test_stray_zeros_do_not_make_a_text_utf_16() -> None:
+    assert decode(b"<p>a\0b</p>").text == "<p>a\0b</p>"
+    assert decode(b"\0" * 100).encoding == "utf-8"
+
+
 def test_one_bad_byte_costs_one_character() -> None:
     body = page(SIMPLIFIED).encode().replace(b"<title>", b"<title>\xff")
     assert decode(body, declared="gb2312").text == page("\ufffd" + SIMPLIFIED)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worker.embedded import _dies_with_parent as dies_with_parent
+from worker.embedded import dies_with_parent
 from worker.errors import UnavailableError
 
 RESTARTS = 3  # in a row; a child that stayed up for STEADY_S begins to count anew

@@ -246,7 +246,10 @@ class _Launch:
                 f"While the sample runs, every site is asked each {settings.host_delay_s:g} s, and loopback addresses "
                 f"may be fetched: for feeds of your own run `{command} up` without --sample."
             )
-        self.say(f"Follow a feed: `{command} feeds add URL`. Poll by hand: `{command} repoll SLUG`. Stop: Ctrl-C.")
+        self.say(
+            f"Follow a feed: `{command} feeds add URL`. Poll by hand: `{command} repoll SLUG`. How it goes: `{command} "
+            "status`. Stop: Ctrl-C."
+        )
 
     def _sum_up(self, ledger: Ledger) -> None:
         with ledger.reading() as connection:

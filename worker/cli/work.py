@@ -12,7 +12,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import FrameType
-from typing import cast
 
 from rich.console import Console
 
@@ -29,7 +28,6 @@ from worker.ledger.migrate import current, migrate
 from worker.ledger.session import Ledger
 from worker.ledger.tables import Row
 from worker.model import OPEN_STATES, State
-from worker.publish.broker import Publisher
 from worker.publish.lines import LinesPublisher
 from worker.stages import Batch, Deps, Polled
 
@@ -188,8 +186,7 @@ def _opened(settings: Settings) -> Iterator[Deps]:
             _alone(ledger, settings)
     deps = wiring.build(settings)
     if to_stdout:
-        lines = cast("Publisher", LinesPublisher(sys.stdout.buffer))  # has what the stages ask of a publisher
-        deps = replace(deps, publisher=lines)
+        deps = replace(deps, publisher=LinesPublisher(sys.stdout.buffer))
     with closing(deps.ledger), closing(deps.publisher):
         try:
             yield deps

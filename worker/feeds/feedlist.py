@@ -85,8 +85,8 @@ def feed_config(said: Mapping[str, Any]) -> FeedConfig:
 def slug_from(title_or_url: str) -> str:
     """A slug made of a title, or of a URL's host and last word; empty when there is nothing to make it of."""
     text = title_or_url
-    if "://" in text:
-        parts = urlsplit(text)
+    if url := usable_url(text):
+        parts = urlsplit(url)
         host = (parts.hostname or "").removeprefix("www.").removeprefix("feeds.").removeprefix("rss.")
         words = [
             word for word in re.split(r"[/.]", parts.path) if word not in {"", "rss", "xml", "feed", "feeds", "atom"}

@@ -21,6 +21,7 @@ from worker.text import decode, escape_control, sniff_declared
 CAP_BYTES = 10 * 1024 * 1024
 MAX_ATTRIBUTES = 256
 MAX_TAGS = 1_200_000  # 100,000 ordinary items; more in so few bytes is no feed and costs seconds
+MAX_REFERENCES = 2_000_000  # an ampersand each; escaped HTML has one in ten characters at most
 MAX_TAGS_TOO_DEEP = 200_000  # up to here a document with an item that nests too deep is read a second time
 DEEPEST = 200  # of elements inside an item; libxml2 stops reading at 2,048
 
@@ -56,6 +57,8 @@ def parse_feed(
     reading = () if decoded.how in {"utf-8", "bom", "declared"} else (f"encoding: {decoded.encoding} ({decoded.how})",)
     if text.startswith("{"):
         return _json(text, url=url, max_entries=max_entries, now=now, warnings=reading)
+    if text.count("<") > MAX_TAGS or text.count("&") > MAX_REFERENCES:
+        raise QuarantineError("feed-too-large", f"over the limit of {MAX_TAGS} tags or {MAX_REFERENCES} references")
     found = root_of(text)
     if found is None:
         shown = escape_control(" ".join(text[:_JUNK_SHOWN].split()))
@@ -64,8 +67,6 @@ def parse_feed(
     if kind in FOREIGN:
         raise QuarantineError("not-a-feed", f"it is {FOREIGN[kind]}")
     text = text[start:]
-    if text.count("<") > MAX_TAGS:
-        raise QuarantineError("feed-too-large", f"more than {MAX_TAGS} tags")
     _refuse_many_attributes(text)
     root, damaged = _tree(text)
     cut = damaged and kind not in {"item", "entry"} and ends_in_an_item(text)

@@ -472,7 +472,7 @@ def _markup(element: etree._Element) -> str | None:
 
 
 def _inner(element: etree._Element, *, unwrap: bool) -> str:
-    """The markup inside an element (of a hostile one only the text); an Atom xhtml construct's own ``div`` is not part of it."""
+    """The markup inside an element, without an Atom xhtml construct's own ``div``; of a hostile one only the text."""
     if len(element) > MOST_CHILDREN:
         return escape(_plain(element) or "", quote=False)
     children = list(_elements(element))

@@ -23,8 +23,8 @@ from worker.fetch.http import Fetcher
 from worker.ledger import articles, feeds
 from worker.ledger.session import Ledger
 from worker.ledger.tables import Row
-from worker.model import State
-from worker.publish.broker import Publisher
+from worker.model import Outgoing, State
+from worker.publish.broker import Outcome
 from worker.retry import Pause, RetryAt, RetryPolicy, SetAside, verdict
 
 log = logging.getLogger("newsmill")
@@ -35,6 +35,19 @@ R = TypeVar("R")
 LEDGER_PATIENCE_S = 60.0  # nothing can be done without the ledger, so a stage waits this long for it
 STOP_GRACE_S = 8.0  # what is under way may end, once we are asked to stop
 PAUSE_S = 10.0  # until a stage tries our own store or broker again
+
+
+class Output(Protocol):
+    """Where messages go: the output broker, or a stream of lines."""
+
+    def publish(self, messages: Sequence[Outgoing]) -> list[Outcome]:
+        """Send all; one outcome for each, in order. Raises: UnavailableError: none could be sent."""
+
+    def trim_holding(self) -> int:
+        """Bound what is held because nobody asked for it. Returns: how many messages were dropped."""
+
+    def close(self) -> None:
+        """Let go of the connection."""
 
 
 class Report(Protocol):
@@ -51,7 +64,7 @@ class Deps:
     ledger: Ledger
     store: Store
     fetcher: Fetcher
-    publisher: Publisher
+    publisher: Output
     clock: Callable[[], datetime]
     dice: Callable[[], float]  # [0, 1)
     report: Report

@@ -76,7 +76,10 @@ def host_policy(deps: Deps) -> pacing.HostPolicy:
 
 def host_state(row: Row) -> pacing.HostState:
     return pacing.HostState(
-        level=row.level, failures=row.failures, blocked_until=row.blocked_until, latency_s=row.latency_s
+        level=row.level,
+        failures=row.failures,
+        blocked_until=row.blocked_until,
+        latency_s=row.latency_s or 0.0,  # quick until it proves otherwise: one slow answer makes no slow site
     )
 
 
@@ -276,10 +279,13 @@ def _after(deps: Deps, row: Row, lesson: Lesson) -> pacing.HostState | None:
     return None if _as_good_as(before, after) else after
 
 
+LATENCY_STEP_S = 0.25  # a mean that moved by less is not worth a write
+
+
 def _as_good_as(one: pacing.HostState, other: pacing.HostState) -> bool:
-    """Would anything be done differently? A latency that drifts below what slows us down is not worth a write."""
-    slow = max(one.latency_s or 0.0, other.latency_s or 0.0) >= pacing.SLOW_LATENCY_S
-    return not slow and replace(one, latency_s=None) == replace(other, latency_s=None)
+    """Would anything be done differently?"""
+    moved_s = abs((one.latency_s or 0.0) - (other.latency_s or 0.0))
+    return moved_s < LATENCY_STEP_S and replace(one, latency_s=None) == replace(other, latency_s=None)
 
 
 # ---------------------------------------------------------------- robots.txt

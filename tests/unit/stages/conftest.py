@@ -38,7 +38,7 @@ class Line:
             made,
             clock=self.now,
             publisher=LinesPublisher(self.stream),
-            dice=lambda: 0.0,  # type: ignore[arg-type]
+            dice=lambda: 0.0,
         )
 
     def now(self) -> datetime:

@@ -349,7 +349,7 @@ class DeadPublisher(LinesPublisher):
 
 def test_a_broker_that_is_away_delays_a_message_and_does_not_change_it(line: Line, site: NewsServer) -> None:
     alive = line.deps.publisher
-    line.deps = dataclasses.replace(line.deps, publisher=DeadPublisher(line.stream))  # type: ignore[arg-type]
+    line.deps = dataclasses.replace(line.deps, publisher=DeadPublisher(line.stream))
     follow_one(line, site, one_article(site))
     assert (line.row().state, line.row().attempts) == (State.ARCHIVED, 0)
     line.deps = dataclasses.replace(line.deps, publisher=alive)
@@ -370,7 +370,7 @@ def test_a_publisher_cut_between_confirm_and_mark_repeats_the_same_message(line:
     alive = line.deps.publisher
     line.follow("ferry", site.feed("/feed.xml", [item(one_article(site))]))
     line.poll()
-    line.deps = dataclasses.replace(line.deps, publisher=CutPublisher(line.stream))  # type: ignore[arg-type]
+    line.deps = dataclasses.replace(line.deps, publisher=CutPublisher(line.stream))
     with pytest.raises(SystemExit):
         line.run()
     line.deps = dataclasses.replace(line.deps, publisher=alive)
