@@ -47,22 +47,29 @@ def download(self: StageTask, article_ids: list[int]) -> list[int]:
     return went_well
 
 
+def handed_on(went_well: list[int]) -> list[int]:
+    """What a stage hands on; a chain that ends early has made room for others."""
+    if not went_well:
+        start(deps())
+    return went_well
+
+
 @app.task(bind=True, base=StageTask, name="article.extract")
 def extract(self: StageTask, article_ids: list[int]) -> list[int]:
     """Exchanges -> article records; hands on the ids that went well."""
-    return stages.extract(deps(), article_ids, token=self.request.root_id)
+    return handed_on(stages.extract(deps(), article_ids, token=self.request.root_id))
 
 
 @app.task(bind=True, base=StageTask, name="article.picture")
 def picture(self: StageTask, article_ids: list[int]) -> list[int]:
     """Lead pictures -> checked bytes; hands on the ids that went well."""
-    return stages.picture(deps(), article_ids, token=self.request.root_id)
+    return handed_on(stages.picture(deps(), article_ids, token=self.request.root_id))
 
 
 @app.task(bind=True, base=StageTask, name="article.archive")
 def archive(self: StageTask, article_ids: list[int]) -> list[int]:
     """All of it -> bundle and document; hands on the ids that went well."""
-    return stages.archive(deps(), article_ids, token=self.request.root_id)
+    return handed_on(stages.archive(deps(), article_ids, token=self.request.root_id))
 
 
 @app.task(bind=True, base=StageTask, name="article.publish")

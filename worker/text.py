@@ -447,7 +447,8 @@ def word_count(text: str, language: str | None = None) -> int:
         return sum(1 for word in text.split() if _WORD_CHARACTER.search(word))
     characters = [character for character in _ONE_CHARACTER.findall(text) if character.isalnum()]
     spaced = _ONE_CHARACTER.sub(" ", text) if characters else text
-    return len(characters) + sum(1 for word in spaced.split() if _WORD_CHARACTER.search(word))
+    # most words begin with a letter or a digit; only the others are searched for one
+    return len(characters) + sum(1 for word in spaced.split() if word[0].isalnum() or _WORD_CHARACTER.search(word))
 
 
 def simhash64(text: str) -> str:

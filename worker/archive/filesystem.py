@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import uuid
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,12 +19,14 @@ class FileStore:
     bytes or the new ones. What a killed writer leaves behind is a hidden file that nothing here ever looks at.
     """
 
+    is_remote = False
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def put(self, key: str, data: bytes, *, content_type: str | None = None) -> None:  # noqa: ARG002 - files have none
         path = self._path(key)
-        hidden = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        hidden = path.with_name(f".{path.name}.{secrets.token_hex(16)}")
         with _translated(key):
             try:
                 _write_through(hidden, data)

@@ -40,6 +40,8 @@ class S3Store:
         connect_timeout_s, read_timeout_s: Of one attempt, seconds; at most MAX_ATTEMPTS are made.
     """
 
+    is_remote = True
+
     def __init__(
         self,
         bucket: str,

@@ -33,6 +33,8 @@ class Store(Protocol):
     in trouble. Safe to use from several threads and processes at once; the last ``put`` of a key wins.
     """
 
+    is_remote: bool  # waits for a network: worth asking side by side
+
     def put(self, key: str, data: bytes, *, content_type: str | None = None) -> None:
         """Write an object, over an older one if need be. ``content_type`` is for stores that can tell it on."""
 

@@ -39,7 +39,7 @@ def insert_discovered(
     """Insert first revisions; articles that are known already do not come back.
 
     Args:
-        rows: ``articles`` values; article_id, feed_id, host and so on.
+        rows: ``articles`` values: article_id, feed_id, host and so on; without a state they are ``discovered``.
         bodies: article_id -> packed entry.
 
     Returns: (id, article_id) of the rows that are really new.
@@ -51,6 +51,32 @@ def insert_discovered(
     if inserted:
         connection.execute(entries.insert(), [{"id": row.id, "body": bodies[row.article_id]} for row in inserted])
     return inserted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How the leases stand.
+
+    ``in_flight``: rows in a queue or a worker; ``moving``: those of them that are at work, or have not been queued for
+    so long that their message may be lost; ``lost``: rows that lost their worker in every attempt they had.
+    """
+
+    in_flight: int
+    moving: int
+    lost: int
+
+
+def standing(connection: Connection, *, now: datetime, queued_until: datetime, max_attempts: int) -> Standing:
+    """One look at the leases; a row that is queued until before ``queued_until`` has been so for long."""
+    live = articles.c.lease_until > now
+    moving = sa.and_(live, sa.or_(articles.c.begun, articles.c.lease_until > queued_until))
+    vanished = sa.and_(articles.c.lease_until <= now, articles.c.begun, articles.c.attempts >= max_attempts)
+    row = connection.execute(
+        sa.select(sa.func.count().filter(live), sa.func.count().filter(moving), sa.func.count().filter(vanished)).where(
+            articles.c.lease_until.is_not(None)
+        )
+    ).one()
+    return Standing(in_flight=row[0], moving=row[1], lost=row[2])
 
 
 def in_flight(connection: Connection, *, now: datetime) -> int:
@@ -345,9 +371,11 @@ def record_bodies(connection: Connection, ids: Sequence[int]) -> dict[int, bytes
     return {row.id: row.body for row in connection.execute(chosen)}
 
 
-def save_record(connection: Connection, article_pk: int, body: bytes) -> None:
-    connection.execute(records.delete().where(records.c.id == article_pk))
-    connection.execute(records.insert().values(id=article_pk, body=body))
+def save_records(connection: Connection, bodies: Mapping[int, bytes]) -> None:
+    """Keep what extraction read, by row id, in place of what an earlier attempt read."""
+    if bodies:
+        connection.execute(records.delete().where(records.c.id.in_(list(bodies))))
+        connection.execute(records.insert(), [{"id": article_pk, "body": body} for article_pk, body in bodies.items()])
 
 
 def sightings_of(connection: Connection, article_ids: Sequence[str]) -> dict[str, list[Row]]:

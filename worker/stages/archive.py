@@ -47,7 +47,9 @@ def archive(deps: Deps, ids: Sequence[int], *, token: str) -> list[int]:
     def abandon(row: Row) -> None:
         released(deps, [row])
 
-    written = list(zip(rows, deps.side_by_side(one, rows, abandon), strict=True))
+    # files gain nothing from threads, and these cost more than the writing
+    kept_of = deps.side_by_side(one, rows, abandon) if deps.store.is_remote else [one(row) for row in rows]
+    written = list(zip(rows, kept_of, strict=True))
     return deps.saved(lambda tx: [row.id for row, kept in written if kept is not None and _save(deps, tx, row, kept)])
 
 

@@ -21,6 +21,7 @@ from worker.stages.visit import pace_of
 
 log = logging.getLogger("newsmill")
 
+FRESH_S = 30.0  # queued for longer, a row may have lost its message: it does not hold the others back
 BUSY_AGAIN_S = 0.2  # another dispatcher is at work: look again this soon, it may have looked before our commit
 
 
@@ -57,18 +58,32 @@ def _dispatch(deps: Deps, tx: Connection) -> Dispatched:
     if not dispatch_lock(tx):
         return Dispatched(batches=(), look_again_at=now + timedelta(seconds=BUSY_AGAIN_S))
     settings = deps.settings
-    for lost in articles.give_up_lost(tx, now=now, max_attempts=settings.max_attempts):
-        log.error("article.worker_lost", extra={"article_pk": lost, "attempts": settings.max_attempts})
-    room = settings.max_in_flight - articles.in_flight(tx, now=now)
+    fresh_until = deps.queued_until(now) - timedelta(seconds=FRESH_S)
+    standing = articles.standing(tx, now=now, queued_until=fresh_until, max_attempts=settings.max_attempts)
+    if standing.lost:
+        for lost in articles.give_up_lost(tx, now=now, max_attempts=settings.max_attempts):
+            log.error("article.worker_lost", extra={"article_pk": lost, "attempts": settings.max_attempts})
+    if standing.moving >= high_water(batch=settings.batch, children=settings.concurrency):
+        return Dispatched(batches=(), look_again_at=None)  # enough is under way; its end calls dispatch again
+    room = settings.max_in_flight - standing.in_flight
     further = articles.ready_past_download(tx, now=now, limit=room)
     fresh = articles.ready_by_host(tx, now=now, limit=room - len(further), pace_of=pace_of(deps))
+    idle = max(0, settings.concurrency - standing.in_flight)
     batches = [
         batch
-        for group in chains([*further, *fresh], batch=settings.batch, children=settings.concurrency)
+        for group in chains([*further, *fresh], batch=settings.batch, idle_children=idle)
         if (batch := _leased(deps, tx, group, now)) is not None
     ]
     horizon = now + timedelta(seconds=settings.tick_s)
     return Dispatched(batches=tuple(batches), look_again_at=articles.next_ready_at(tx, now=now, horizon=horizon))
+
+
+def high_water(*, batch: int, children: int) -> int:
+    """So many articles in flight keep all children at work with full batches, and one batch each in the queue.
+
+    Claiming more early would make small chains of whatever site was just freed.
+    """
+    return 2 * batch * children
 
 
 def _leased(deps: Deps, tx: Connection, group: Sequence[Ready], now: datetime) -> Batch | None:
@@ -80,12 +95,12 @@ def _leased(deps: Deps, tx: Connection, group: Sequence[Ready], now: datetime) -
     return Batch(ids=tuple(ids), token=token, state=group[0].state, label=label([row.label for row in group]))
 
 
-def chains(ready: Sequence[Ready], *, batch: int, children: int) -> list[list[Ready]]:
+def chains(ready: Sequence[Ready], *, batch: int, idle_children: int) -> list[list[Ready]]:
     """Share ready rows out to chains.
 
-    A chain holds rows of one state and, for downloads, of different hosts. In quiet times every article travels alone
-    and at once; only when there are more than the children can take at a time do they share, up to ``batch``.
-    Rows whose last attempt vanished with its worker always travel alone.
+    A chain holds rows of one state and, for downloads, of different hosts. While children are idle the rows are spread
+    over them: in quiet times every article travels alone and at once. When all are busy the rows share chains, up to
+    ``batch``. Rows whose last attempt vanished with its worker always travel alone.
     """
     groups = [[row] for row in ready if row.alone]
     by_state: dict[State, list[Ready]] = {}
@@ -93,8 +108,8 @@ def chains(ready: Sequence[Ready], *, batch: int, children: int) -> list[list[Re
         if not row.alone:
             by_state.setdefault(row.state, []).append(row)
     for rows in by_state.values():
-        size = min(batch, max(1, -(-len(rows) // max(1, children))))
-        groups.extend(_spread(rows, size, apart=rows[0].state is State.DISCOVERED))
+        share = -(-len(rows) // idle_children) if idle_children else batch
+        groups.extend(_spread(rows, min(batch, share), apart=rows[0].state is State.DISCOVERED))
     return groups
 
 

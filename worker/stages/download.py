@@ -25,6 +25,7 @@ from worker.stages.visit import Lesson, NotYetError, RobotsSayNo, Visited, pace_
 from worker.urls import gate_key
 
 PAGE_ACCEPT = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5"
+SNIFFED_BYTES = 4096
 FULL_TEXT_FEED = 0.8  # share of whole articles from which on a feed counts as a full-text feed
 FULL_TEXT_ATTEMPTS = 2  # an article whose text the feed gave does not wait longer than this for its page
 
@@ -102,9 +103,6 @@ def _settled_without_page(row: Row, error: Exception) -> str | None:
 
 def _visit(deps: Deps, row: Row, holder: str) -> _Page:
     url = row.fetch_url or row.url
-    if url is None:
-        deps.saved(lambda tx: hosts.give_back(tx, row.host, holder=holder))
-        return _Page(exchange=None, lesson=None, problem="no-url")
     seen = visit(deps, lambda target: page_request(deps, target), url, holder=holder, permitted=True)
     if isinstance(seen, RobotsSayNo):
         return _Page(
@@ -114,7 +112,7 @@ def _visit(deps: Deps, row: Row, holder: str) -> _Page:
             robots="disallowed",
         )
     try:
-        return _Page(exchange=seen.exchange, lesson=seen.lesson, problem=page_problem(deps, seen, deps.clock()))
+        return _Page(exchange=seen.exchange, lesson=seen.lesson, problem=page_problem(seen, deps.clock()))
     except NewsmillError:
         deps.saved(lambda tx: save_lesson(deps, tx, seen.lesson))
         raise
@@ -127,7 +125,7 @@ def page_request(deps: Deps, url: str) -> FetchRequest:
     )
 
 
-def page_problem(deps: Deps, seen: Visited, now: datetime) -> str | None:
+def page_problem(seen: Visited, now: datetime) -> str | None:
     """Why an answer is no page, by name; None: it is one.
 
     Raises: RetryableError: the site may answer better later. QuarantineError: the body cannot be read.
@@ -139,12 +137,12 @@ def page_problem(deps: Deps, seen: Visited, now: datetime) -> str | None:
         if reason is not None:
             return reason
         raise RetryableError(f"HTTP {hop.status}: {hop.url}", retry_after_s=answer.retry_after_s)
-    return body_problem(hop, deps.settings.page_cap_bytes)
+    return body_problem(hop)
 
 
-def body_problem(hop: Hop, cap_bytes: int) -> str | None:
-    """Why a body is none that we read; by its bytes, not by its label."""
-    start = decoded_body(hop, cap_bytes)[:4096]
+def body_problem(hop: Hop) -> str | None:
+    """Why a body is none that we read; by its first bytes, not by its label."""
+    start = decoded_body(hop, SNIFFED_BYTES)
     kind = media_kind(hop.header("Content-Type"), start)
     return None if kind in PAGE_KINDS else f"unsupported-{kind}"
 

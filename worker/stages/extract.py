@@ -42,7 +42,9 @@ def extract(deps: Deps, ids: Sequence[int], *, token: str) -> list[int]:
     outcomes = [_extract(deps, row, inputs[row.id]) for row in rows]
 
     def save(tx: Connection) -> list[int]:
-        return [row.id for row, outcome in zip(rows, outcomes, strict=True) if _save(deps, tx, row, outcome)]
+        saved = {row.id: outcome for row, outcome in zip(rows, outcomes, strict=True) if _save(deps, tx, row, outcome)}
+        articles.save_records(tx, {article_pk: packed(record) for article_pk, record in saved.items()})
+        return list(saved)
 
     went_well = deps.saved(save)
     released(deps, [row for row, outcome in zip(rows, outcomes, strict=True) if outcome is None])
@@ -95,7 +97,7 @@ def _save(deps: Deps, tx: Connection, row: Row, outcome: Outcome) -> bool:
             reason = "same-page"
             articles.end(tx, row, state=State.DUPLICATE, now=now, reason=reason, detail=owner.article_id)
             return False
-    saved = articles.advance(
+    return articles.advance(
         tx,
         row,
         state=State.EXTRACTED,
@@ -103,9 +105,6 @@ def _save(deps: Deps, tx: Connection, row: Row, outcome: Outcome) -> bool:
         until=deps.queued_until(now),
         values={"extracted_at": now, "text_sha256": digest, "title": outcome.title or row.title},
     )
-    if saved:
-        articles.save_record(tx, row.id, packed(outcome))
-    return saved
 
 
 def _owner(tx: Connection, row: Row) -> Row | None:

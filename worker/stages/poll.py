@@ -24,7 +24,7 @@ from worker.fetch.http import FetchRequest
 from worker.ledger import articles, feeds, hosts
 from worker.ledger.session import dispatch_lock
 from worker.ledger.tables import Row
-from worker.model import Entry, Hop, ParsedFeed
+from worker.model import Entry, Hop, ParsedFeed, State
 from worker.stages.deps import Deps, packed
 from worker.stages.visit import NotYetError, RobotsSayNo, Visited, pace_of, save_lesson, visit
 from worker.urls import display_url, gate_key
@@ -37,7 +37,6 @@ FEED_ACCEPT = (
 )
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 UNCONDITIONAL_EVERY = timedelta(days=1)  # servers that answer 304 wrongly are caught by a poll without validators
-FEED_SITE = "feed-text"  # the host gate's name for articles that have no page: nobody is asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -460,7 +459,11 @@ def _article_row(feed: Row, seen: Seen, now: datetime) -> dict[str, Any]:
         "url": entry.url,
         "guid": entry.guid,
         "title": entry.title,
-        "host": gate_key(entry.url) if entry.url else FEED_SITE,
+        "host": gate_key(entry.url) if entry.url else feed.host,
+        # without a link there is nothing to download: the feed's text is all there is
+        "state": State.DISCOVERED if entry.url else State.DOWNLOADED,
+        "exchange": None if entry.url else {"problem": "no-url"},
+        "spooled": not entry.url,
         "priority": feed.priority,
         "feed_date": entry.published_at,
         "ready_at": now,
