@@ -13,7 +13,7 @@ run: $(RUN_STAMP)
 	@exec $(BIN)/newsmill up --sample
 
 test: $(DEV_STAMP)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(DEV_STAMP)
 	@$(BIN)/ruff format --check .

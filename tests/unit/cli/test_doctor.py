@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from tests.unit.cli.conftest import NOW, Answer, Books, Newsmill
+from tests.unit.cli.conftest import Answer, Books, Newsmill
 from worker.cli.doctor import bare_url
 
 AGENT = {"NEWSMILL_USER_AGENT": "harbour-mill/1.0 (+https://harbour.example/bot)"}
@@ -21,7 +23,7 @@ def marks(answer: Answer) -> dict[str, str]:
 
 
 def test_a_sound_installation_has_no_failure(newsmill: Newsmill, books: Books) -> None:
-    books.tick(NOW)
+    books.tick(datetime.now(UTC))
     answer = newsmill("doctor", "--json", **LOCAL)
     assert answer.code == 0, answer.out
     assert marks(answer) == {

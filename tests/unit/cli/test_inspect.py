@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -108,9 +108,9 @@ def test_status_names_the_feeds_that_need_a_look(newsmill: Newsmill, books: Book
 
 def test_status_says_when_beat_does_not_tick(newsmill: Newsmill, books: Books) -> None:
     assert "Beat has not ticked yet" in newsmill("status").out
-    books.tick(NOW - timedelta(minutes=10))
+    books.tick(datetime.now(UTC) - timedelta(minutes=10))
     assert "Beat has not ticked for 10 min: is it running" in newsmill("status").out
-    books.tick(NOW)
+    books.tick(datetime.now(UTC))
     assert newsmill("status", "--json").json["beat"] is None
 
 
