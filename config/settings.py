@@ -85,206 +85,51 @@ def _choice(*allowed: str) -> Callable[[str], str]:
 
 MIB = 1024 * 1024
 
+# One setting, one line: the table is read down, not across.
+# fmt: off
 VARIABLES: tuple[Variable, ...] = (
-    Variable(
-        name="NEWSMILL_HOME",
-        default="./var",
-        help="Folder for everything local: database, archive, embedded broker.",
-        read=_text,
-    ),
-    Variable(
-        name="DATABASE_URL",
-        default="",
-        help="Ledger; postgres:// or sqlite:///. Default: SQLite below NEWSMILL_HOME.",
-        read=_text,
-        secret=True,
-    ),
-    Variable(
-        name="BROKER_URL",
-        default="",
-        help="Celery's broker; wins over CLOUDAMQP_URL and REDIS_URL. Default: the embedded Redis below NEWSMILL_HOME.",
-        read=_text,
-        secret=True,
-    ),
+    Variable(name="NEWSMILL_HOME", default="./var", help="Folder for everything local: database, archive, embedded broker.", read=_text),
+    Variable(name="DATABASE_URL", default="", help="Ledger; postgres:// or sqlite:///. Default: SQLite below NEWSMILL_HOME.", read=_text, secret=True),
+    Variable(name="BROKER_URL", default="", help="Celery's broker; wins over CLOUDAMQP_URL and REDIS_URL. Default: the embedded Redis below NEWSMILL_HOME.", read=_text, secret=True),
     Variable(name="CLOUDAMQP_URL", default="", help="RabbitMQ, as Heroku names it.", read=_text, secret=True),
     Variable(name="REDIS_URL", default="", help="Redis, as Heroku names it.", read=_text, secret=True),
-    Variable(
-        name="PUBLISH_URL",
-        default="",
-        help="Broker that receives the articles. Default: the broker.",
-        read=_text,
-        secret=True,
-    ),
-    Variable(
-        name="ARCHIVE_URL",
-        default="",
-        help="file:///folder or s3://bucket/prefix. Default: a folder below NEWSMILL_HOME.",
-        read=_text,
-    ),
-    Variable(
-        name="NEWSMILL_S3_ENDPOINT", default="", help="Endpoint of an S3-compatible store; empty: AWS.", read=_text
-    ),
+    Variable(name="PUBLISH_URL", default="", help="Broker that receives the articles. Default: the broker.", read=_text, secret=True),
+    Variable(name="ARCHIVE_URL", default="", help="file:///folder or s3://bucket/prefix. Default: a folder below NEWSMILL_HOME.", read=_text),
+    Variable(name="NEWSMILL_S3_ENDPOINT", default="", help="Endpoint of an S3-compatible store; empty: AWS.", read=_text),
     Variable(name="PORT", default="5555", help="Port of Flower.", read=_whole(1, 65535)),
-    Variable(
-        name="SENTRY_DSN",
-        default="",
-        help="Where unexpected errors are reported; empty: nowhere.",
-        read=_text,
-        secret=True,
-    ),
-    Variable(
-        name="FLOWER_BASIC_AUTH",
-        default="",
-        help="user:password for Flower; without it Flower binds to loopback only.",
-        read=_text,
-        secret=True,
-    ),
-    Variable(
-        name="NEWSMILL_NAMESPACE",
-        default="",
-        help="Prefix of exchanges, queues and Redis keys, so that installations can share a broker.",
-        read=_namespace,
-    ),
-    Variable(
-        name="NEWSMILL_FEEDS",
-        default="",
-        help="Path of the reviewed list of feeds. Default: config/feeds.toml of the installation.",
-        read=_text,
-    ),
-    Variable(
-        name="NEWSMILL_USER_AGENT",
-        default="newsmill/0.1 (+https://newsmill.example/about)",
-        help="Who we say we are; name a page with a contact.",
-        read=_text,
-    ),
-    Variable(
-        name="NEWSMILL_ALLOW_NETWORKS",
-        default="",
-        help="Networks (CIDR, comma-separated) that may be fetched although not public.",
-        read=_networks,
-    ),
-    Variable(
-        name="NEWSMILL_ALLOW_PORTS",
-        default="80,443,8080,8443",
-        help="Ports that may be fetched (comma-separated); any port inside NEWSMILL_ALLOW_NETWORKS.",
-        read=lambda raw: frozenset(int(part) for part in raw.split(",") if part.strip()),
-    ),
-    Variable(
-        name="NEWSMILL_FETCH_TIMEOUT_S",
-        default="30",
-        help="Total time of one request, seconds.",
-        read=_number(0.1, 100),
-    ),
+    Variable(name="SENTRY_DSN", default="", help="Where unexpected errors are reported; empty: nowhere.", read=_text, secret=True),
+    Variable(name="FLOWER_BASIC_AUTH", default="", help="user:password for Flower; without it Flower binds to loopback only.", read=_text, secret=True),
+    Variable(name="NEWSMILL_NAMESPACE", default="", help="Prefix of exchanges, queues and Redis keys, so that installations can share a broker.", read=_namespace),
+    Variable(name="NEWSMILL_FEEDS", default="", help="Path of the reviewed list of feeds. Default: config/feeds.toml of the installation.", read=_text),
+    Variable(name="NEWSMILL_USER_AGENT", default="newsmill/0.1 (+https://newsmill.example/about)", help="Who we say we are; name a page with a contact.", read=_text),
+    Variable(name="NEWSMILL_ALLOW_NETWORKS", default="", help="Networks (CIDR, comma-separated) that may be fetched although not public.", read=_networks),
+    Variable(name="NEWSMILL_ALLOW_PORTS", default="80,443,8080,8443", help="Ports that may be fetched (comma-separated); any port inside NEWSMILL_ALLOW_NETWORKS.", read=lambda raw: frozenset(int(part) for part in raw.split(",") if part.strip())),
+    Variable(name="NEWSMILL_FETCH_TIMEOUT_S", default="30", help="Total time of one request, seconds.", read=_number(0.1, 100)),
     Variable(name="NEWSMILL_CONNECT_TIMEOUT_S", default="10", help="Time to connect, seconds.", read=_number(0.1, 60)),
-    Variable(
-        name="NEWSMILL_PAGE_CAP_BYTES",
-        default=str(10 * MIB),
-        help="Largest page or feed, decoded, bytes.",
-        read=_whole(1024, 100 * MIB),
-    ),
-    Variable(
-        name="NEWSMILL_PICTURE_CAP_BYTES",
-        default=str(20 * MIB),
-        help="Largest picture, bytes.",
-        read=_whole(1024, 100 * MIB),
-    ),
-    Variable(
-        name="NEWSMILL_PICTURE_CAP_PIXELS",
-        default="60000000",
-        help="Largest picture, pixels.",
-        read=_whole(10_000, 500_000_000),
-    ),
-    Variable(
-        name="NEWSMILL_HOST_DELAY_S",
-        default="1",
-        help="Least time between two requests to a site, seconds.",
-        read=_number(0, 3600),
-    ),
+    Variable(name="NEWSMILL_PAGE_CAP_BYTES", default=str(10 * MIB), help="Largest page or feed, decoded, bytes.", read=_whole(1024, 100 * MIB)),
+    Variable(name="NEWSMILL_PICTURE_CAP_BYTES", default=str(20 * MIB), help="Largest picture, bytes.", read=_whole(1024, 100 * MIB)),
+    Variable(name="NEWSMILL_PICTURE_CAP_PIXELS", default="60000000", help="Largest picture, pixels.", read=_whole(10_000, 500_000_000)),
+    Variable(name="NEWSMILL_HOST_DELAY_S", default="1", help="Least time between two requests to a site, seconds.", read=_number(0, 3600)),
     Variable(name="NEWSMILL_HOST_CONNECTIONS", default="2", help="Requests to a site at a time.", read=_whole(1, 100)),
     Variable(name="NEWSMILL_OBEY_ROBOTS", default="1", help="Obey robots.txt.", read=_flag),
-    Variable(
-        name="NEWSMILL_BATCH", default="16", help="Articles that may share a chain under backlog.", read=_whole(1, 256)
-    ),
-    Variable(
-        name="NEWSMILL_MAX_IN_FLIGHT",
-        default="256",
-        help="Articles in queues and workers at a time.",
-        read=_whole(1, 100_000),
-    ),
-    Variable(
-        name="NEWSMILL_CONCURRENCY",
-        default="2",
-        help="Worker children; dispatch shares batches out among them.",
-        read=_whole(1, 256),
-    ),
-    Variable(
-        name="NEWSMILL_MAX_ATTEMPTS", default="5", help="Attempts per stage before quarantine.", read=_whole(1, 100)
-    ),
-    Variable(
-        name="NEWSMILL_RETRY_BASE_S",
-        default="30",
-        help="First wait after a failure, seconds; doubles.",
-        read=_number(0.01, 3600),
-    ),
-    Variable(
-        name="NEWSMILL_RETRY_CAP_S",
-        default="21600",
-        help="Longest wait after a failure, seconds.",
-        read=_number(0.01, 7 * 86400),
-    ),
-    Variable(
-        name="NEWSMILL_LEASE_S",
-        default="150",
-        help="How long a stage may work before its articles are given to another, seconds.",
-        read=_number(1, 3600),
-    ),
-    Variable(
-        name="NEWSMILL_QUEUED_LEASE_S",
-        default="600",
-        help="How long a started chain may wait in the broker, seconds.",
-        read=_number(1, 86400),
-    ),
-    Variable(
-        name="NEWSMILL_POLL_FLOOR_S",
-        default="300",
-        help="Shortest adaptive polling interval, seconds.",
-        read=_number(1, 86400),
-    ),
-    Variable(
-        name="NEWSMILL_POLL_CEILING_S",
-        default="86400",
-        help="Longest adaptive polling interval, seconds.",
-        read=_number(1, 30 * 86400),
-    ),
-    Variable(
-        name="NEWSMILL_TICK_S",
-        default="10",
-        help="Beat's tick: the safety net behind dispatch, seconds.",
-        read=_number(1, 60),
-    ),
-    Variable(
-        name="NEWSMILL_MESSAGE_CAP_BYTES",
-        default="65536",
-        help="Largest message body, bytes; a longer text is referenced.",
-        read=_whole(4096, 16 * MIB),
-    ),
-    Variable(
-        name="NEWSMILL_HOLDING_CAP",
-        default="100000",
-        help="Unroutable messages that are held.",
-        read=_whole(1, 10_000_000),
-    ),
-    Variable(
-        name="NEWSMILL_MAX_ENTRIES", default="5000", help="Items taken from one feed document.", read=_whole(1, 100_000)
-    ),
-    Variable(
-        name="NEWSMILL_LOG_LEVEL",
-        default="info",
-        help="debug, info, warning or error.",
-        read=_choice("debug", "info", "warning", "error"),
-    ),
+    Variable(name="NEWSMILL_BATCH", default="16", help="Articles that may share a chain under backlog.", read=_whole(1, 256)),
+    Variable(name="NEWSMILL_MAX_IN_FLIGHT", default="256", help="Articles in queues and workers at a time.", read=_whole(1, 100_000)),
+    Variable(name="NEWSMILL_CONCURRENCY", default="2", help="Worker children; dispatch shares batches out among them.", read=_whole(1, 256)),
+    Variable(name="NEWSMILL_MAX_ATTEMPTS", default="5", help="Attempts per stage before quarantine.", read=_whole(1, 100)),
+    Variable(name="NEWSMILL_RETRY_BASE_S", default="30", help="First wait after a failure, seconds; doubles.", read=_number(0.01, 3600)),
+    Variable(name="NEWSMILL_RETRY_CAP_S", default="21600", help="Longest wait after a failure, seconds.", read=_number(0.01, 7 * 86400)),
+    Variable(name="NEWSMILL_LEASE_S", default="150", help="How long a stage may work before its articles are given to another, seconds.", read=_number(1, 3600)),
+    Variable(name="NEWSMILL_QUEUED_LEASE_S", default="600", help="How long a started chain may wait in the broker, seconds.", read=_number(1, 86400)),
+    Variable(name="NEWSMILL_POLL_FLOOR_S", default="300", help="Shortest adaptive polling interval, seconds.", read=_number(1, 86400)),
+    Variable(name="NEWSMILL_POLL_CEILING_S", default="86400", help="Longest adaptive polling interval, seconds.", read=_number(1, 30 * 86400)),
+    Variable(name="NEWSMILL_TICK_S", default="10", help="Beat's tick: the safety net behind dispatch, seconds.", read=_number(1, 60)),
+    Variable(name="NEWSMILL_MESSAGE_CAP_BYTES", default="65536", help="Largest message body, bytes; a longer text is referenced.", read=_whole(4096, 16 * MIB)),
+    Variable(name="NEWSMILL_HOLDING_CAP", default="100000", help="Unroutable messages that are held.", read=_whole(1, 10_000_000)),
+    Variable(name="NEWSMILL_MAX_ENTRIES", default="5000", help="Items taken from one feed document.", read=_whole(1, 100_000)),
+    Variable(name="NEWSMILL_LOG_LEVEL", default="info", help="debug, info, warning or error.", read=_choice("debug", "info", "warning", "error")),
     Variable(name="NEWSMILL_LOG_FORMAT", default="logfmt", help="logfmt or json.", read=_choice("logfmt", "json")),
 )
+# fmt: on
 
 _BY_NAME = {variable.name: variable for variable in VARIABLES}
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from worker.ledger.hosts import PaceOf
+from worker.ledger.hosts import PaceOf, open_hosts, reserve
 from worker.ledger.session import insert_new
 from worker.ledger.tables import Row, aliases, articles, entries, feeds, hosts, publications, records, sightings, slots
 from worker.model import OPEN_STATES, TERMINAL_STATES, State
@@ -166,39 +166,11 @@ def ready_by_host(connection: Connection, *, now: datetime, limit: int, pace_of:
         .correlate(hosts)
         .scalar_subquery()
     )
-    held = (
-        sa.select(sa.func.count())
-        .where(slots.c.host == hosts.c.host, slots.c.expires_at > now)
-        .correlate(hosts)
-        .scalar_subquery()
-    )
     waiting = sa.exists().where(articles.c.host == hosts.c.host, articles.c.state == State.DISCOVERED)
-    open_hosts = (
-        sa.select(hosts, first.label("first_id"), held.label("held"))
-        .where(
-            waiting,
-            hosts.c.next_start_at <= now,
-            sa.or_(hosts.c.blocked_until.is_(None), hosts.c.blocked_until <= now),
-        )
-        .subquery()
-    )
-    picks = [
-        (row, pace)
-        for row in connection.execute(
-            sa.select(open_hosts).where(open_hosts.c.first_id.is_not(None)).order_by(open_hosts.c.next_start_at)
-        )
-        if row.held < (pace := pace_of(row)).connections
-    ][:limit]
+    picks = open_hosts(connection, first, waiting, now=now, pace_of=pace_of)[:limit]
     if not picks:
         return []
-    reserved = [
-        {"at_host": row.host, "at": now + timedelta(seconds=pace.delay_s)} for row, pace in picks if pace.delay_s > 0
-    ]
-    if reserved:
-        connection.execute(
-            hosts.update().where(hosts.c.host == sa.bindparam("at_host")).values(next_start_at=sa.bindparam("at")),
-            reserved,
-        )
+    reserve(connection, picks, now=now)
     chosen = (
         sa.select(*_READY_COLUMNS)
         .join(feeds, feeds.c.id == articles.c.feed_id)

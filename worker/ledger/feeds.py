@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from worker.ledger.hosts import PaceOf, ensure
+from worker.ledger.hosts import PaceOf, ensure, open_hosts, reserve
 from worker.ledger.session import insert_new
 from worker.ledger.tables import Row, articles, feeds, hosts, polls, publications, sightings, slots
 
@@ -81,36 +81,11 @@ def due(
         .correlate(hosts)
         .scalar_subquery()
     )
-    held = (
-        sa.select(sa.func.count())
-        .where(slots.c.host == hosts.c.host, slots.c.expires_at > now)
-        .correlate(hosts)
-        .scalar_subquery()
-    )
-    asked_hosts = sa.select(feeds.c.host).where(wanted)
-    open_hosts = (
-        sa.select(hosts, first.label("first_id"), held.label("held"))
-        .where(
-            hosts.c.host.in_(asked_hosts),
-            hosts.c.next_start_at <= now,
-            sa.or_(hosts.c.blocked_until.is_(None), hosts.c.blocked_until <= now),
-        )
-        .subquery()
-    )
-    picks = [
-        (row, pace)
-        for row in connection.execute(sa.select(open_hosts).where(open_hosts.c.first_id.is_not(None)))
-        if row.held < (pace := pace_of(row)).connections
-    ][:limit]
+    has_one = hosts.c.host.in_(sa.select(feeds.c.host).where(wanted))
+    picks = open_hosts(connection, first, has_one, now=now, pace_of=pace_of)[:limit]
     if not picks:
         return []
-    for row, pace in picks:
-        if pace.delay_s > 0:
-            connection.execute(
-                hosts.update()
-                .where(hosts.c.host == row.host)
-                .values(next_start_at=now + timedelta(seconds=pace.delay_s))
-            )
+    reserve(connection, picks, now=now)
     chosen = sa.select(feeds).where(feeds.c.id.in_([row.first_id for row, _ in picks])).order_by(feeds.c.due_at)
     return list(connection.execute(chosen))
 

@@ -42,6 +42,56 @@ def load(connection: Connection, names: Sequence[str]) -> dict[str, Row]:
     return {row.host: row for row in connection.execute(chosen.with_for_update())}
 
 
+def open_hosts(
+    connection: Connection,
+    first: sa.ScalarSelect[Any],
+    wanted: sa.ColumnElement[bool],
+    *,
+    now: datetime,
+    pace_of: PaceOf,
+) -> list[tuple[Row, Pace]]:
+    """The sites that may be asked now and have something to be asked for, longest free first.
+
+    Args:
+        connection: In a transaction that holds the dispatchers' lock.
+        first: The id of what a site would be asked for first, as a subquery on ``hosts``.
+        wanted: A cheap test that a site is worth looking at.
+        now: Aware, UTC.
+        pace_of: What a site may be asked for.
+
+    Returns: the sites' rows, each with ``first_id``, and their pace.
+    """
+    held = (
+        sa.select(sa.func.count())
+        .where(slots.c.host == hosts.c.host, slots.c.expires_at > now)
+        .correlate(hosts)
+        .scalar_subquery()
+    )
+    open_now = (
+        sa.select(hosts, first.label("first_id"), held.label("held"))
+        .where(
+            wanted,
+            hosts.c.next_start_at <= now,
+            sa.or_(hosts.c.blocked_until.is_(None), hosts.c.blocked_until <= now),
+        )
+        .subquery()
+    )
+    chosen = sa.select(open_now).where(open_now.c.first_id.is_not(None)).order_by(open_now.c.next_start_at)
+    return [(row, pace) for row in connection.execute(chosen) if row.held < (pace := pace_of(row)).connections]
+
+
+def reserve(connection: Connection, picks: Sequence[tuple[Row, Pace]], *, now: datetime) -> None:
+    """Book a start at each of these sites for now: the next one lies its delay ahead."""
+    booked = [
+        {"at_host": row.host, "at": now + timedelta(seconds=pace.delay_s)} for row, pace in picks if pace.delay_s > 0
+    ]
+    if booked:
+        connection.execute(
+            hosts.update().where(hosts.c.host == sa.bindparam("at_host")).values(next_start_at=sa.bindparam("at")),
+            booked,
+        )
+
+
 def take(
     connection: Connection,
     host: str,

@@ -16,6 +16,7 @@ SPOOL_KEPT = timedelta(hours=1)  # after an article's end
 SET_ASIDE_KEPT = timedelta(days=30)  # so that a retry needs no new fetch
 POLLS_KEPT = timedelta(days=90)
 SWEEP_AT_ONCE = 500
+SWEEP_FOR = timedelta(seconds=45)
 
 
 def upkeep(deps: Deps) -> dict[str, int]:
@@ -32,6 +33,14 @@ def upkeep(deps: Deps) -> dict[str, int]:
 
 
 def _sweep_spool(deps: Deps) -> int:
+    """Sweep until nothing is left to sweep, for a while at most. Returns: how many articles were swept."""
+    swept, end = 0, deps.clock() + SWEEP_FOR
+    while deps.clock() < end and not deps.stopping.is_set() and (some := _sweep_some(deps)):
+        swept += some
+    return swept
+
+
+def _sweep_some(deps: Deps) -> int:
     now = deps.clock()
     with deps.ledger.reading() as connection:
         rows = articles.sweepable(
