@@ -113,3 +113,23 @@ def test_two_beats_and_two_workers_start_nothing_twice(
     consumer.wait_for(60)
     assert_each_once(site, consumer, 60)
     assert site.requests["/feed.xml"] == 1
+
+
+def test_a_worker_stopped_past_its_lease_and_continued_publishes_nothing_again(
+    installation: Stack, consumer: Consumer, site: NewsServer
+) -> None:
+    installation.env |= {"NEWSMILL_LEASE_S": "6", "NEWSMILL_QUEUED_LEASE_S": "8", "NEWSMILL_FETCH_TIMEOUT_S": "5"}
+    installation.follow("harbour", serve(site, 12, delay_s=1.0))
+    installation.start("worker", "beat")
+    until(lambda: any(row.begun for row in installation.rows()))
+    stopped = children_of(installation.processes["worker"].pid)
+    for child in stopped:
+        os.kill(child, signal.SIGSTOP)
+    installation.start("worker-2")
+    installation.wait_for({"published": 12}, timeout_s=60)
+    for child in stopped:
+        os.kill(child, signal.SIGCONT)
+    time.sleep(4)  # time enough for the late ones to save and publish, if they could
+    assert installation.counts() == {"published": 12}
+    consumer.wait_for(12)
+    assert len({message["id"] for message in consumer.messages}) == 12

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import io
-import warnings
 from dataclasses import dataclass
 from typing import Final
 
 from PIL import Image, UnidentifiedImageError
 
 from worker.errors import QuarantineError
+
+# Pillow's own cap is one number for the whole process; ours is an argument, and decides before anything is decoded.
+Image.MAX_IMAGE_PIXELS = None
 
 FORMATS: Final = {
     "JPEG": "image/jpeg",
@@ -47,18 +49,15 @@ def check_picture(data: bytes, *, max_pixels: int) -> CheckedPicture:
     Raises: QuarantineError: ``not-a-picture``, ``unsupported-picture`` (SVG, TIFF, …), ``too-many-pixels``,
         ``too-small`` (a side below MIN_SIDE), ``truncated-picture`` (header fine, data cut or broken).
     """
-    with warnings.catch_warnings():
-        # Pillow's own cap is a process-wide number and only warns; ours is an argument and decides.
-        warnings.simplefilter("ignore")
-        image = _opened(data)
-        with image:
-            width, height = image.size
-            if width * height > max_pixels:
-                raise QuarantineError("too-many-pixels", f"{width} x {height} pixels, allowed are {max_pixels}")
-            if min(width, height) < MIN_SIDE:
-                raise QuarantineError("too-small", f"{width} x {height} pixels, a lead picture has {MIN_SIDE} a side")
-            media_type = FORMATS[image.format or ""]
-            turned = _decode(image)
+    image = _opened(data)
+    with image:
+        width, height = image.size
+        if width * height > max_pixels:
+            raise QuarantineError("too-many-pixels", f"{width} x {height} pixels, allowed are {max_pixels}")
+        if min(width, height) < MIN_SIDE:
+            raise QuarantineError("too-small", f"{width} x {height} pixels, a lead picture has {MIN_SIDE} a side")
+        media_type = FORMATS[image.format or ""]
+        turned = _decode(image)
     if turned:
         width, height = height, width
     return CheckedPicture(media_type=media_type, width=width, height=height, sha256=hashlib.sha256(data).hexdigest())
