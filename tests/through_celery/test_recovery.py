@@ -115,13 +115,17 @@ def test_two_beats_and_two_workers_start_nothing_twice(
     assert site.requests["/feed.xml"] == 1
 
 
+# On SQLite a process that is stopped inside a transaction stops all others: there the ledger's own tests show the fence.
+@pytest.mark.postgres
+@pytest.mark.redis
+@pytest.mark.parametrize("installation", ["postgres-redis"], indirect=True)
 def test_a_worker_stopped_past_its_lease_and_continued_publishes_nothing_again(
     installation: Stack, consumer: Consumer, site: NewsServer
 ) -> None:
     installation.env |= {"NEWSMILL_LEASE_S": "6", "NEWSMILL_QUEUED_LEASE_S": "8", "NEWSMILL_FETCH_TIMEOUT_S": "5"}
-    installation.follow("harbour", serve(site, 12, delay_s=1.0))
+    installation.follow("harbour", serve(site, 12, delay_s=2.0))
     installation.start("worker", "beat")
-    until(lambda: any(row.begun for row in installation.rows()))
+    until(lambda: any(path.startswith("/news/") for path in site.requests))
     stopped = children_of(installation.processes["worker"].pid)
     for child in stopped:
         os.kill(child, signal.SIGSTOP)
