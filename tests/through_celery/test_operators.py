@@ -108,7 +108,8 @@ def test_a_feed_is_polled_again_by_celery_by_flower_and_by_the_command_line(
         assert "/news/ferry.html" in shown[name]["args"]
         assert "?" not in shown[name]["args"]
     assert "ferry http://127.0.0.1" in shown["feeds.poll"]["args"]
-    assert {task["state"] for task in tasks.values()} == {"SUCCESS"}
+    assert {shown[name]["state"] for name in stages} == {"SUCCESS"}
+    assert {task["state"] for task in tasks.values()} <= {"RECEIVED", "STARTED", "SUCCESS"}  # a tick may be on its way
 
 
 def test_a_chain_that_nothing_is_handed_on_in_ends_without_a_red_mark(installation: Stack, site: NewsServer) -> None:
