@@ -44,14 +44,12 @@ class Ledger:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that only reads: on SQLite it takes no write lock."""
-        with self.transaction_with(newsmill_reads=True) as connection:
-            yield connection
+        """A transaction that only reads: on SQLite it takes no write lock.
 
-    @contextmanager
-    def transaction_with(self, **options: Any) -> Iterator[Connection]:
+        Raises: UnavailableError: as ``transaction``.
+        """
         try:
-            with self.engine.connect().execution_options(**options) as connection, connection.begin():
+            with self.engine.connect().execution_options(newsmill_reads=True) as connection, connection.begin():
                 yield connection
         except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
             raise UnavailableError(f"database: {type(error.__cause__ or error).__name__}") from error
