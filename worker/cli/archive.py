@@ -106,12 +106,7 @@ def _inflated(headers: Sequence[tuple[str, str]], body: bytes) -> bytes:
     if not codings:
         return body
     cap_bytes = context.settings().page_cap_bytes
-    decoded = bytearray()
-    for piece in Inflater(codings).feed(body):
-        decoded += piece
-        if len(decoded) >= cap_bytes:
-            break
-    return bytes(decoded)
+    return b"".join(Inflater(codings, cap_bytes).feed(body))[:cap_bytes]
 
 
 def _write(data: bytes, output: Path | None) -> None:

@@ -10,6 +10,7 @@ from worker.fetch.trouble import FetchFailedError
 from worker.model import Hop
 
 ACCEPT_ENCODING = "gzip, deflate"
+MAX_MEMBERS = 10_000  # an empty member is 20 bytes: a page of nothing else would be inflated for seconds
 
 _PIECE_BYTES = 64 * 1024
 _MAX_CODINGS = 2  # a proxy compressing what was compressed; more is a bomb's habit
@@ -40,22 +41,51 @@ def content_codings(headers: Iterable[tuple[str, str]]) -> tuple[str, ...]:
 class Inflater:
     """Undoes a body's codings as its bytes come, never more than 64 KiB at a time.
 
-    A gzip stream may have several members (RFC 1952 2.2); what follows the last one and is no member (padding, mostly)
-    is ignored, as browsers do. ``deflate`` is read with and without its zlib wrapper: both are sent.
+    A gzip stream may have several members (RFC 1952 2.2), at most MAX_MEMBERS; what follows the last one and is no
+    member (padding, mostly) is ignored, as browsers do. ``deflate`` is read with and without its zlib wrapper: both
+    are sent.
+
+    Args:
+        cap_bytes: Of each coding's output, the outer one's too: a small page may sit in an endless wrapper.
     """
 
-    def __init__(self, codings: tuple[str, ...]) -> None:
+    def __init__(self, codings: tuple[str, ...], cap_bytes: int) -> None:
         self._layers = tuple(_Layer(coding) for coding in reversed(codings))
+        self._cap_bytes = cap_bytes
+
+    @property
+    def is_full(self) -> bool:
+        """A coding gave more than the cap: nothing further is undone."""
+        return any(layer.given_bytes > self._cap_bytes for layer in self._layers)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Raises: FetchFailedError: ``damaged``."""
-        yield from _through(self._layers, data)
+        """What these bytes give; it ends with the piece that exceeds the cap.
+
+        Raises: FetchFailedError: ``damaged``.
+        """
+        for start in range(0, len(data), _PIECE_BYTES):  # zlib copies what it was given beyond a member's end
+            if self.is_full:
+                return
+            yield from self._through(self._layers, data[start : start + _PIECE_BYTES])
 
     def finish(self) -> None:
-        """Raises: FetchFailedError: ``truncated``: the stream was cut. A body of no bytes is not cut, but empty."""
-        for layer in self._layers:
+        """To be asked at the body's end. One of no bytes is not cut, but empty; one over the cap we cut ourselves.
+
+        Raises: FetchFailedError: ``truncated``: the stream was cut.
+        """
+        for layer in () if self.is_full else self._layers:
             if layer.is_cut:
                 raise FetchFailedError("truncated", f"the {layer.coding} body was cut")
+
+    def _through(self, layers: tuple[_Layer, ...], data: bytes) -> Iterator[bytes]:
+        if not layers:
+            yield data
+            return
+        for piece in layers[0].feed(data):
+            yield from self._through(layers[1:], piece)
+            layers[0].given_bytes += len(piece)  # afterwards: even a piece over the cap may hold a whole page
+            if self.is_full:
+                return
 
 
 def decoded_body(hop: Hop, cap_bytes: int) -> bytes:
@@ -70,20 +100,17 @@ def decoded_body(hop: Hop, cap_bytes: int) -> bytes:
     codings = content_codings(hop.headers)
     if not codings:
         return hop.body[:cap_bytes]
-    inflater = Inflater(codings)
-    decoded = bytearray()
-    for piece in inflater.feed(hop.body):
-        decoded += piece
-        if len(decoded) >= cap_bytes:
-            return bytes(decoded[:cap_bytes])
+    inflater = Inflater(codings, cap_bytes)
+    decoded = b"".join(inflater.feed(hop.body))
     if hop.truncated is None:
         inflater.finish()
-    return bytes(decoded)
+    return decoded[:cap_bytes]
 
 
 class _Layer:
     def __init__(self, coding: str) -> None:
         self.coding = coding
+        self.given_bytes = 0  # what was passed on, counted by whoever did
         self._engine: zlib._Decompress | None = None  # None: between members
         self._held = b""
         self._member_count = 0
@@ -110,6 +137,8 @@ class _Layer:
                 return
             data, self._engine = self._engine.unused_data, None
             self._member_count += 1
+            if self._member_count > MAX_MEMBERS:
+                raise FetchFailedError("damaged", f"the {self.coding} body has more than {MAX_MEMBERS} members")
 
     def _begin(self, data: bytes) -> bool:
         """Open a member; False while there is too little of it, and when what follows is none."""
@@ -139,11 +168,3 @@ def _inflated(engine: zlib._Decompress, data: bytes) -> Iterator[bytes]:
 def _is_zlib(data: bytes) -> bool:
     """RFC 1950 2.2: method 8, and the first two bytes are a multiple of 31."""
     return data[0] & 0x0F == 8 and (data[0] << 8 | data[1]) % 31 == 0  # noqa: PLR2004 - the RFC's own numbers
-
-
-def _through(layers: tuple[_Layer, ...], data: bytes) -> Iterator[bytes]:
-    if not layers:
-        yield data
-        return
-    for piece in layers[0].feed(data):
-        yield from _through(layers[1:], piece)

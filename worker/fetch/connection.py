@@ -10,6 +10,7 @@ import http.client
 import io
 import ipaddress
 import queue
+import re
 import socket
 import threading
 import time
@@ -22,16 +23,25 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from worker.errors import RefusedAddressError
 from worker.fetch.guard import AddressGuard
-from worker.fetch.trouble import FetchFailedError, FramingError, StaleConnectionError
+from worker.fetch.trouble import FetchFailedError, FramingError, HeadTooLargeError, StaleConnectionError
 
 Resolver = Callable[[str, int], Sequence[str]]
 
 NO_SUCH_HOST_RETRY_S = 1800.0  # a name that does not exist seldom starts to within minutes
 MAX_INTERIM_ANSWERS = 10
+MAX_HEAD_BYTES = 128 * 1024  # interim answers included; browsers stop at 256 KiB, most servers at 16
+MAX_HEADER_LINES = 100
 MAX_CHUNKS = 200_000  # 10 MB in chunks of 50 bytes; one-byte chunks would cost 20 s of CPU
 _MAX_DIALS = 4
 _MIN_DIAL_S = 0.05
 _BUFFER_BYTES = 64 * 1024
+_MAX_LENGTH_DIGITS = 18
+_NO_BODY = {http.HTTPStatus.SWITCHING_PROTOCOLS, http.HTTPStatus.NO_CONTENT, http.HTTPStatus.NOT_MODIFIED}
+_FOR_LIBRARIES = frozenset({
+    "content-length", "transfer-encoding", "connection", "proxy-connection", "keep-alive", "set-cookie",
+})  # fmt: skip
+_FOLD = re.compile(r"\r?\n[ \t]+")
+_FIELD = re.compile(r"([!-9;-~]+)[ \t]*:(.*)")
 _NO_SUCH_HOST = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 
 
@@ -165,16 +175,28 @@ class _TimedReader(io.RawIOBase):
 
 
 class _HeadTee:
-    """Stands in for the buffered file while http.client reads a head line by line."""
+    """Stands in for the buffered file while a head is read line by line: keeps the lines, and bounds them together."""
 
     def __init__(self, file: io.BufferedReader) -> None:
         self._file = file
+        self._left_bytes = MAX_HEAD_BYTES
         self.lines: list[bytes] = []
 
-    def readline(self, limit: int = -1) -> bytes:
-        line = self._file.readline(limit)
+    def readline(self, _limit: int = -1) -> bytes:
+        line = self._file.readline(self._left_bytes + 1)
+        self._left_bytes -= len(line)
+        if self._left_bytes < 0:
+            raise HeadTooLargeError(f"a head of more than {MAX_HEAD_BYTES} bytes")
         self.lines.append(line)
         return line
+
+    def block(self) -> bytes:
+        """Header lines up to and with the empty one."""
+        start = len(self.lines)
+        while self.readline() not in {b"\r\n", b"\n", b""}:
+            if len(self.lines) - start > MAX_HEADER_LINES:
+                raise HeadTooLargeError(f"more than {MAX_HEADER_LINES} header lines")
+        return b"".join(self.lines[start:])
 
     def flush(self) -> None:
         """Part of what http.client expects of a file."""
@@ -183,11 +205,35 @@ class _HeadTee:
         self._file.close()
 
 
+def _fields(block: bytes) -> tuple[tuple[str, str], ...]:
+    """Names and values of a header block, in order; lines that are no header are skipped, as browsers do.
+
+    http.client takes the block for a mail's: it would need seconds for one Content-Type of many semicolons, and stop
+    at the first line that is no header.
+    Source: RFC 9112 5.2 (a folded line goes on with a blank) and 2.2 (so does one with a bare CR).
+    """
+    lines = _FOLD.sub(" ", block.decode("latin-1")).split("\n")
+    found = [_FIELD.fullmatch(line) for line in lines]
+    return tuple((field[1], field[2].strip(" \t\r").replace("\r", " ")) for field in found if field)
+
+
+def _for_libraries(fields: Sequence[tuple[str, str]]) -> http.client.HTTPMessage:
+    """What http.client, urllib3 and the cookie jar need to see of a head.
+
+    They would only spend time on the rest: on Set-Cookie2 (obsolete, RFC 6265) the jar spends seconds.
+    """
+    message = http.client.HTTPMessage()
+    for name, value in fields:
+        if name.lower() in _FOR_LIBRARIES:
+            message.set_raw(name, value)
+    return message
+
+
 class RecordedResponse(http.client.HTTPResponse):
     """An answer whose head is kept as it came, and whose framing must be beyond doubt.
 
     ``head``: status line and header block of the final answer, with the empty line; interim answers left out.
-    ``request_head`` and ``peer_ip`` are filled in by the connection.
+    ``fields``: its headers, all of them. ``request_head`` and ``peer_ip`` are filled in by the connection.
     """
 
     def __init__(
@@ -200,50 +246,57 @@ class RecordedResponse(http.client.HTTPResponse):
         ends_at: float,
     ) -> None:
         self._reader = _TimedReader(sock, ends_at)
-        self._tee: _HeadTee | None = None
         self._chunk_count = 0
         self.head = b""
+        self.fields: tuple[tuple[str, str], ...] = ()
         self.request_head = b""
         self.peer_ip: str | None = None
         super().__init__(self._reader, debuglevel, method, url)  # type: ignore[arg-type]  # it only calls makefile()
 
     def begin(self) -> None:
+        """Read the head, and from it where the body ends; in place of http.client's own, for ``_fields``' reasons."""
         buffered: io.BufferedReader = self.fp
-        self._tee = self.fp = _HeadTee(buffered)  # type: ignore[assignment]  # all that begin() calls
+        tee = _HeadTee(buffered)
+        self.fp = tee  # type: ignore[assignment]  # all that is called here
         try:
-            super().begin()
+            version, self.status, reason = self._final_status(tee)
+            self.fields = _fields(tee.block())
         finally:
             if self.fp is not None:  # a bad status line closes it
                 self.fp = buffered
-        self.head = b"".join(self._tee.lines)
-        self._check_framing()
+        self.head = b"".join(tee.lines)
+        self.code, self.reason, self.version = self.status, reason.strip(), _version(version)
+        self.headers = self.msg = _for_libraries(self.fields)
+        self._find_end()
 
-    def _read_status(self) -> tuple[str, int, str]:
+    def _final_status(self, tee: _HeadTee) -> tuple[str, int, str]:
         """http.client knows 100 only, and waits for ever for the end of a row of them; 103 is in use today."""
-        assert self._tee is not None
         for _ in range(MAX_INTERIM_ANSWERS):
-            self._tee.lines.clear()
-            version, status, reason = super()._read_status()  # type: ignore[misc]  # not in typeshed
+            tee.lines.clear()
+            version, status, reason = self._read_status()  # type: ignore[attr-defined]  # not in typeshed
             if (
                 not http.HTTPStatus.CONTINUE <= status < http.HTTPStatus.OK
                 or status == http.HTTPStatus.SWITCHING_PROTOCOLS
             ):
                 return version, status, reason
-            http.client.parse_headers(self._tee)
+            tee.block()
         raise FramingError("interim answers without end")
 
-    def _check_framing(self) -> None:
+    def _find_end(self) -> None:
         """Raises: FramingError: lengths that differ, a length beside chunks, an unknown coding (RFC 9112 6.3)."""
-        lengths = {part.strip() for value in self.msg.get_all("content-length", []) for part in value.split(",")}
+        lengths = set(self.msg.get_all("content-length", []))
         codings = [
             part.strip().lower() for value in self.msg.get_all("transfer-encoding", []) for part in value.split(",")
         ]
-        if len(lengths) > 1 or any(not length.isdecimal() for length in lengths):
+        if len(lengths) > 1 or not all(one.isdecimal() and len(one) <= _MAX_LENGTH_DIGITS for one in lengths):
             raise FramingError("Content-Length is not one number")
-        if lengths and self.length is None and not codings:
-            raise FramingError("Content-Length is written twice")  # "5, 5": http.client would read to the end
         if codings and (lengths or codings not in (["chunked"], ["identity"])):
             raise FramingError("Transfer-Encoding beside Content-Length, or one we do not know")
+        has_body = self.status not in _NO_BODY
+        self.chunked, self.chunk_left = has_body and codings == ["chunked"], None
+        self.length = (int(lengths.pop()) if lengths else None) if has_body else 0
+        is_open_ended = self.length is None and not self.chunked
+        self.will_close = is_open_ended or self._check_close()  # type: ignore[attr-defined]  # not in typeshed
 
     def _read_next_chunk_size(self) -> int:
         self._chunk_count += 1
@@ -253,7 +306,7 @@ class RecordedResponse(http.client.HTTPResponse):
         return size
 
     def _read_and_discard_trailer(self) -> None:
-        http.client.parse_headers(self.fp)  # as bounded as a head; http.client's own loop is not
+        _HeadTee(self.fp).block()  # as bounded as a head; http.client's own loop is not
 
     def _close_conn(self) -> None:
         """At the body's end. Bytes beyond it would be taken for the next answer, so the connection is given up."""
@@ -261,6 +314,15 @@ class RecordedResponse(http.client.HTTPResponse):
         if isinstance(self.fp, io.BufferedReader) and not self.fp.closed and self.fp.peek(1):
             self._reader.abandon()
         super()._close_conn()  # type: ignore[misc]  # not in typeshed
+
+
+def _version(text: str) -> int:
+    """As http.client numbers them; HTTP/1.2 and its like are answered as 1.1."""
+    if text in {"HTTP/1.0", "HTTP/0.9"}:
+        return 10
+    if text.startswith("HTTP/1."):
+        return 11
+    raise http.client.UnknownProtocol(text)
 
 
 class GuardedConnection(HTTPConnection):

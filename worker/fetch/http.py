@@ -14,10 +14,9 @@ from urllib.parse import quote, urldefrag, urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.cookies import RequestsCookieJar, get_cookie_header
-from requests.structures import CaseInsensitiveDict
+from requests.cookies import RequestsCookieJar, extract_cookies_to_jar, get_cookie_header
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
-from urllib3 import HTTPResponse, Timeout
+from urllib3 import BaseHTTPResponse, HTTPResponse, Timeout
 from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as UrllibTimeoutError
 from urllib3.util.ssl_ import create_urllib3_context
@@ -31,6 +30,9 @@ from worker.model import Exchange, Hop
 
 MAX_HOPS = 10
 ERROR_BODY_CAP_BYTES = 256 * 1024  # what stands beside a 404 is evidence, not an article
+# What a header's value may be, its ends stripped. A validator that does not match is never sent, so it is not worth
+# storing, and a 304 cannot be the answer to it.
+SENDABLE = re.compile(r"[\x20-\x7e\x80-\xff]{1,1000}")
 
 _CHUNK_BYTES = 64 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -39,7 +41,6 @@ _OURS = frozenset({
     "expect", "if-none-match", "if-modified-since",
 })  # fmt: skip
 _ALWAYS_SENSITIVE = frozenset({"authorization", "cookie", "proxy-authorization"})
-_SENDABLE = re.compile(r"[\x20-\x7e\x80-\xff]{1,1000}")
 _KEPT_HOSTS = 64
 _BLANKS = re.compile(r"[\s]+")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -130,6 +131,7 @@ class Fetcher:
         """
         trip = _Trip(request, self._user_agent, self._guard, time.monotonic() + request.total_timeout_s)
         url = request.url
+        self._guard.check_url(url)
         while True:
             hop = self._visit(trip.prepare(url), trip)
             trip.hops.append(hop)
@@ -148,7 +150,7 @@ class Fetcher:
         with translated(prepared.url):
             response = self._send(prepared, trip)
             try:
-                trip.cookies.update(response.cookies)
+                trip.take_cookies(prepared, response.raw)
                 body, truncated = self._read(response.raw, trip)
             finally:
                 response.close()  # a connection whose body was read is back in the pool already
@@ -159,7 +161,7 @@ class Fetcher:
             request_head=recorded.request_head,
             status=recorded.status,
             response_head=recorded.head,
-            headers=tuple((name, str(value)) for name, value in recorded.msg.items()),
+            headers=recorded.fields,
             body=body,
             began_at=began_at,
             ended_at=self._clock(),
@@ -207,17 +209,28 @@ class _Trip:
         self._validators = _validators(request)
 
     def prepare(self, url: str) -> requests.PreparedRequest:
-        self._guard.check_url(url)
+        """The next request, for a URL that the guard has seen.
+
+        Not by ``Request.prepare``: that also looks for a body, hooks, and credentials in the URL, in vain.
+        """
         if self.hops and not _keeps_secrets(self.hops[-1].url, url):
             self._is_among_friends = False
+        prepared = requests.PreparedRequest()
         with unusable(url):
-            prepared = requests.Request("GET", url, headers=self._headers()).prepare()
+            prepared.prepare_method("GET")
+            prepared.prepare_url(url, None)
+            prepared.prepare_headers(self._headers())
         assert prepared.url is not None
-        cookies = get_cookie_header(self.cookies, prepared)  # type: ignore[no-untyped-call]
+        if prepared.url != url:  # the spelling that goes out, after punycode and quoting
+            self._guard.check_url(prepared.url)
+        cookies = get_cookie_header(self.cookies, prepared) if self.cookies else None  # type: ignore[no-untyped-call]
         if cookies:  # a configured Cookie stands alone
             prepared.headers["Cookie"] = cookies
-        self._guard.check_url(prepared.url)  # the spelling that goes out, after punycode and quoting
         return prepared
+
+    def take_cookies(self, prepared: requests.PreparedRequest, raw: HTTPResponse) -> None:
+        if "set-cookie" in raw.headers:
+            extract_cookies_to_jar(self.cookies, prepared, raw)  # type: ignore[no-untyped-call]
 
     def exchange(self) -> Exchange:
         final = self.hops[-1]
@@ -226,21 +239,23 @@ class _Trip:
         return Exchange(hops=tuple(self.hops))
 
     def _headers(self) -> dict[str, str]:
-        headers = CaseInsensitiveDict({
+        ours = {
             "User-Agent": self._user_agent,
             "Accept": self.request.accept,
             "Accept-Encoding": ACCEPT_ENCODING,
             "Connection": "keep-alive",
-        })  # fmt: skip
-        headers.update(self._validators)
+            **self._validators,
+        }
+        named = {name.lower(): (name, value) for name, value in ours.items()}
         for name, value in self.request.headers:
-            if name.lower() in _OURS:
+            key = name.lower()
+            if key in _OURS:
                 raise QuarantineError("bad-header", f"{name} is not for a feed to configure")
-            if not _SENDABLE.fullmatch(value.strip()):
+            if not SENDABLE.fullmatch(value.strip()):
                 raise QuarantineError("bad-header", f"the value of {name} cannot stand in a header")
-            if self._is_among_friends or name.lower() not in self._sensitive:
-                headers[name] = value.strip()
-        return dict(headers)
+            if self._is_among_friends or key not in self._sensitive:
+                named[key] = (name, value.strip())
+        return dict(named.values())
 
 
 class _GuardedAdapter(HTTPAdapter):
@@ -253,12 +268,27 @@ class _GuardedAdapter(HTTPAdapter):
         super().__init__(pool_connections=max(_KEPT_HOSTS, pool_size), pool_maxsize=pool_size)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:
-        super().init_poolmanager(connections, maxsize, block, ssl_context=self.tls, **pool_kwargs)
+        pool_kwargs |= {"ssl_context": self.tls, "cert_reqs": "CERT_REQUIRED"}
+        super().init_poolmanager(connections, maxsize, block, **pool_kwargs)
         self.poolmanager.pool_classes_by_scheme = pool_classes(self._dialler)
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:  # noqa: ARG002 - requests' signature
         """The context above verifies; requests would load its bundle into it again for every connection."""
         conn.cert_reqs = "CERT_REQUIRED"
+
+    def get_connection_with_tls_context(self, request: Any, *_args: Any, **_kwargs: Any) -> Any:
+        """By host alone: no proxies, no certificates of the request's own."""
+        parts = urlsplit(request.url)
+        return self.poolmanager.connection_from_host(parts.hostname, parts.port, parts.scheme)
+
+    def request_url(self, request: Any, proxies: Any) -> str:  # noqa: ARG002 - requests' signature
+        return str(request.path_url)
+
+    def build_response(self, req: requests.PreparedRequest, resp: BaseHTTPResponse) -> requests.Response:
+        """Nothing but a handle on urllib3's: requests would copy headers, guess a charset and look for cookies."""
+        response = requests.Response()
+        response.request, response.raw = req, resp
+        return response
 
 
 def redirect_target(hop: Hop) -> str:
@@ -293,7 +323,7 @@ def _ask(may_visit: Callable[[str], None], url: str, trip: _Trip) -> None:
 
 def _validators(request: FetchRequest) -> dict[str, str]:
     asked = {"If-None-Match": request.etag, "If-Modified-Since": request.last_modified}
-    return {name: value.strip() for name, value in asked.items() if value and _SENDABLE.fullmatch(value.strip())}
+    return {name: value.strip() for name, value in asked.items() if value and SENDABLE.fullmatch(value.strip())}
 
 
 def _keeps_secrets(old_url: str, new_url: str) -> bool:
@@ -310,29 +340,32 @@ def _read_whole(raw: HTTPResponse, cap_bytes: int) -> tuple[bytes, str | None]:
 
     Raises: FetchFailedError, urllib3's errors: the body is cut or damaged, or the time is over.
     """
-    inflater = _inflater(raw)
+    inflater = _inflater(raw, cap_bytes)
     body = bytearray()
-    decoded_bytes = 0
     while chunk := raw.read(min(_CHUNK_BYTES, cap_bytes + 1 - len(body)), decode_content=False):
         body += chunk
         if len(body) > cap_bytes:
             return bytes(body[:cap_bytes]), "length"
-        for piece in inflater.feed(chunk) if inflater else ():
-            decoded_bytes += len(piece)
-            if decoded_bytes > cap_bytes:
-                return bytes(body), "length"
+        if inflater and _overflows(inflater, chunk):
+            return bytes(body), "length"
     if inflater:
         inflater.finish()
     return bytes(body), None
 
 
-def _inflater(raw: HTTPResponse) -> Inflater | None:
+def _overflows(inflater: Inflater, chunk: bytes) -> bool:
+    for _ in inflater.feed(chunk):
+        pass  # only the size and the soundness matter here; the body is kept as sent
+    return inflater.is_full
+
+
+def _inflater(raw: HTTPResponse, cap_bytes: int) -> Inflater | None:
     """None for a plain body, and for a coding we do not read: whoever decodes it will say so."""
     try:
-        codings = content_codings(recorded_response(raw).msg.items())
+        codings = content_codings(recorded_response(raw).fields)
     except QuarantineError:
         return None
-    return Inflater(codings) if codings else None
+    return Inflater(codings, cap_bytes) if codings else None
 
 
 def _read_evidence(raw: HTTPResponse, cap_bytes: int) -> tuple[bytes, str | None]:

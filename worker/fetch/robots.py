@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
-from hashlib import sha256
 from http import HTTPStatus
+from threading import Lock
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -20,9 +20,10 @@ KEPT_S = 86_400.0  # 2.4: no longer than a day
 UNREACHABLE_KEPT_S = 600.0
 UNREACHABLE_IS_ABSENT_AFTER_S = 30 * 86_400.0  # 2.3.1.4: "a reasonably long period of time (for example, 30 days)"
 MAX_CRAWL_DELAY_S = 300.0
+KEPT_CHARS = 1_000_000  # some 500 ordinary files, or two of the largest
 
 _DISALLOW_ALL = "User-agent: *\nDisallow: /\n"
-_AGENT_LINE = re.compile(r"[ \t]*user-?agent[ \t]*:[ \t]*([^#\r\n]*)", re.IGNORECASE)
+_AGENT_FIELDS = frozenset({"user-agent", "useragent", "user agent"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,7 @@ def read_robots(
         unreachable_since: When the row of failures began; after 30 days the file counts as absent.
     Source: RFC 9309 2.3.1. 429 is taken for "not now", not for "no rules": that is what it means.
     """
-    if status is None or status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
+    if status is None or is_unreachable(status):
         since = unreachable_since or now
         if (now - since).total_seconds() < UNREACHABLE_IS_ABSENT_AFTER_S:
             return _decision(_DISALLOW_ALL, now, UNREACHABLE_KEPT_S, "disallow-all")
@@ -56,18 +57,23 @@ def read_robots(
     return _decision("", now, KEPT_S, "allow-all")
 
 
+def is_unreachable(status: int | None) -> bool:
+    """No answer, or one that says "not now"."""
+    return status is None or status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS
+
+
 def allowed(rules_text: str, user_agent: str, url: str) -> bool:
     """Whether the rules let this user agent ask for this URL. robots.txt itself always may be asked for."""
     if not rules_text or urlsplit(url).path == "/robots.txt":
         return True
-    return _parse(_Text(rules_text), product_token(user_agent)).allows(url)
+    return _parsed.rules(rules_text, product_token(user_agent)).allows(url)
 
 
 def crawl_delay_s(rules_text: str, user_agent: str) -> float | None:
     """``Crawl-delay`` for this user agent, seconds, 0 to MAX_CRAWL_DELAY_S; None when the rules name none."""
     if not rules_text:
         return None
-    return _parse(_Text(rules_text), product_token(user_agent)).crawl_delay_s
+    return _parsed.rules(rules_text, product_token(user_agent)).crawl_delay_s
 
 
 def product_token(user_agent: str) -> str:
@@ -96,33 +102,74 @@ class RobotsRules:
         return None if delay is None else min(float(delay), MAX_CRAWL_DELAY_S)
 
 
-class _Text:
-    """A robots.txt as a cache's key: compared by digest."""
+class _Shelf:
+    """Rules already parsed; the least lately used go first, and one text is parsed by one thread.
 
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self._digest = sha256(text.encode("utf-8", "replace")).digest()
+    Args:
+        cap_chars: Of all texts together: parsed, they take up to 130 bytes a character.
+    """
 
-    def __hash__(self) -> int:
-        return hash(self._digest)
+    def __init__(self, cap_chars: int) -> None:
+        self._cap_chars = cap_chars
+        self._held_chars = 0
+        self._rules: OrderedDict[tuple[str, str], RobotsRules] = OrderedDict()
+        self._lock = Lock()
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Text) and self._digest == other._digest
+    def rules(self, text: str, token: str) -> RobotsRules:
+        key = (text, token)
+        with self._lock:
+            if key not in self._rules:
+                self._rules[key] = RobotsRules(text, token)
+                self._held_chars += len(text)
+            self._rules.move_to_end(key)
+            rules = self._rules[key]
+            while self._held_chars > self._cap_chars:
+                (oldest, _), _ = self._rules.popitem(last=False)
+                self._held_chars -= len(oldest)
+        return rules
 
 
-@lru_cache(maxsize=256)
-def _parse(text: _Text, token: str) -> RobotsRules:
-    return RobotsRules(text.text, token)
+_parsed = _Shelf(KEPT_CHARS)
 
 
 def _for_one(text: str, token: str) -> str:
-    """All agents that are not ours become one: thousands of them times thousands of rules is a minute of parsing."""
-    return "\n".join(_agent_line(line, token) for line in text.splitlines())
+    """The same rules for this token, with two agents at most: the name that means us best, and all the others as one.
+
+    Protego writes down each rule for each agent: thousands of them times thousands of rules is a minute of parsing.
+    """
+    lines = [(line, _agent_name(line)) for line in text.splitlines()]
+    names = dict.fromkeys(name for _, name in lines if name is not None)
+    best = max(names, key=lambda name: _closeness(name, token), default="*")
+    other = f"not-{token}"  # longer than the token, so no name of ours
+    return "\n".join(line if name is None else f"User-agent: {best if name == best else other}" for line, name in lines)
 
 
-def _agent_line(line: str, token: str) -> str:
-    found = _AGENT_LINE.match(line)
-    if not found:
-        return line
-    name = found[1].strip().lower()
-    return line if name and (name == "*" or name.replace("*", "") in token or token in name) else "User-agent: another"
+def _agent_name(line: str) -> str | None:
+    """The agent that Protego reads in a line, without wildcards; "" for none; None when the line is about other things.
+
+    Protego takes the field in three spellings, and its colon may be missing.
+    """
+    text = line.partition("#")[0].strip().lower()
+    field, colon, value = text.partition(":")
+    if colon and field.rstrip() in _AGENT_FIELDS:
+        return _bare(value)
+    if colon and (not value or value[0].isspace()):
+        return None
+    words = text.split(maxsplit=2)
+    for field_words in (1, 2):
+        if " ".join(words[:field_words]) in _AGENT_FIELDS:
+            return _bare(" ".join(words[field_words:]))
+    return None
+
+
+def _bare(name: str) -> str:
+    name = name.strip()
+    return name if name == "*" else name.replace("*", "")
+
+
+def _closeness(name: str, token: str) -> int:
+    """How well an agent's name means this token: 0 not at all, 1 as everybody, else the length of what they share."""
+    if name == "*":
+        return 1
+    is_ours = name and name in token and re.search(rf"(?<![\w-]){re.escape(name)}", token)
+    return len(name) if is_ours else 0

@@ -23,6 +23,10 @@ class FramingError(http.client.HTTPException):
     """The head contradicts itself: where the body ends is anybody's guess, so nothing of it is believed."""
 
 
+class HeadTooLargeError(http.client.HTTPException):
+    """More headers, or longer ones, than any page needs."""
+
+
 class StaleConnectionError(http.client.RemoteDisconnected):
     """A kept connection had been closed by the server meanwhile; the request deserves a fresh one."""
 
@@ -78,7 +82,7 @@ _CAUSES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str]
     (http.client.IncompleteRead, "truncated"),
     (http.client.RemoteDisconnected, "closed"),
     ((http.client.BadStatusLine, http.client.UnknownProtocol), "bad-answer"),
-    (http.client.HTTPException, "bad-headers"),  # a line too long, too many of them
+    (http.client.HTTPException, "bad-headers"),  # HeadTooLargeError, a status line too long
     (ConnectionResetError, "reset"),
     (BrokenPipeError, "reset"),
     (urllib3.exceptions.NewConnectionError, "connect"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import http.cookiejar
 import pickle
 import random
 import re
@@ -89,6 +90,53 @@ def test_chunk_framing_is_undone(site: Any, fetcher: Fetcher) -> None:
     assert site.dial_count == 1
 
 
+@pytest.mark.parametrize(
+    ("line", "fields"),
+    [
+        pytest.param(b"X: a\r\n\t b\r\n c", [("X", "a b c")], id="folded"),
+        pytest.param(b"X: a\n b", [("X", "a b")], id="folded, bare LF"),
+        pytest.param(b"X:", [("X", "")], id="empty"),
+        pytest.param(b"X : \t a \t", [("X", "a")], id="blanks around"),
+        pytest.param(b"X: a\rY: b", [("X", "a Y: b")], id="bare CR"),
+        pytest.param(b"no header\r\n X: folded\r\nY: b", [("Y", "b")], id="no colon"),
+        pytest.param(b"Two Words: x\r\nY: b", [("Y", "b")], id="blank in the name"),
+        pytest.param(b": x\r\nY: b", [("Y", "b")], id="no name"),
+        pytest.param(b"From x\r\nY: b", [("Y", "b")], id="a mail's envelope"),
+        pytest.param("X: é\x85\u00a0".encode("latin-1"), [("X", "é\x85\u00a0")], id="latin-1"),
+        pytest.param(b"Set-Cookie2: a\r\nset-cookie2: a", [("Set-Cookie2", "a"), ("set-cookie2", "a")], id="set-cookie2"),
+        pytest.param(b"Content-Type: multipart/x; boundary=y", [("Content-Type", "multipart/x; boundary=y")], id="multipart"),
+    ],
+)  # fmt: skip
+def test_headers_are_read_as_browsers_do(
+    site: Any, fetcher: Fetcher, line: bytes, fields: list[tuple[str, str]]
+) -> None:
+    head = b"HTTP/1.1 200 OK\r\n" + line + b"\r\nContent-Length: 1\r\n\r\n"
+    site.pages["/a"] = head + b"x"
+    hop = get(fetcher, site.url("/a")).final
+    assert hop.headers == (*fields, ("Content-Length", "1"))
+    assert (hop.response_head, hop.body) == (head, b"x")
+
+
+@pytest.mark.parametrize(
+    ("head", "is_kept"),
+    [
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n", True, id="HTTP/1.1"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\n", False, id="close"),
+        pytest.param(b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\n", False, id="HTTP/1.0"),
+        pytest.param(b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\nConnection: keep-alive\r\n\r\n", True, id="1.0 kept"),
+    ],
+)  # fmt: skip
+def test_connection_is_kept_when_both_sides_want_it(site: Any, fetcher: Fetcher, head: bytes, is_kept: bool) -> None:
+    site.pages["/a"] = head + b"x"
+    assert [get(fetcher, site.url("/a")).final.body for _ in range(2)] == [b"x", b"x"]
+    assert site.dial_count == (1 if is_kept else 2)
+
+
+def test_body_without_a_length_ends_with_the_connection(site: Any, fetcher: Fetcher) -> None:
+    site.pages["/a"] = sending(b"HTTP/1.1 200 OK\r\n\r\nabc", b"def")
+    assert get(fetcher, site.url("/a")).final.body == b"abcdef"
+
+
 def test_interim_answers_are_not_the_answer(site: Any, fetcher: Fetcher) -> None:
     final = site.whole(b"x")
     site.pages["/a"] = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n" + final
@@ -154,6 +202,23 @@ def test_gzip_bomb_stops_at_the_cap_in_bounded_memory(site: Any, fetcher: Fetche
     assert peak < 2_000_000
 
 
+def test_small_page_in_an_endless_wrapper_stops_at_the_cap(site: Any, fetcher: Fetcher) -> None:
+    site.pages["/a"] = site.whole(
+        gzip.compress(gzip.compress(b"news") + bytes(50 * CAP)), "Content-Encoding: gzip, gzip"
+    )
+    hop = get(fetcher, site.url("/a")).final
+    assert (hop.truncated, decoded_body(hop, CAP)) == ("length", b"news")
+
+
+def test_content_type_of_many_semicolons_is_cheap(site: Any, fetcher: Fetcher) -> None:
+    semicolons = [" " + ";" * 10_000] * 12
+    content_type = "\r\n".join(['Content-Type: multipart/mixed; boundary="', *semicolons])
+    site.pages["/a"] = site.whole(b"x", content_type)
+    began = time.process_time()
+    assert get(fetcher, site.url("/a")).final.body == b"x"
+    assert time.process_time() - began < 1  # 0.01 s; read as a mail's, 8 s
+
+
 def test_plain_body_over_the_cap_is_cut_and_marked(site: Any, fetcher: Fetcher) -> None:
     site.pages |= {"/over": site.whole(b"x" * (CAP + 1)), "/just": site.whole(b"x" * CAP)}
     over, just = get(fetcher, site.url("/over")).final, get(fetcher, site.url("/just")).final
@@ -212,6 +277,22 @@ PACKED = gzip.compress(bytes(range(256)) * 40)
         pytest.param(b"", "closed", id="close without an answer"),
         pytest.param(OK + b"X: " + b"x" * 200_000 + b"\r\n\r\n", "bad-headers", id="header line of 200 KB"),
         pytest.param(OK + b"X: y\r\n" * 300 + b"\r\n", "bad-headers", id="300 headers"),
+        pytest.param(
+            OK + b"X: " + b"x" * 60_000 + b"\r\nY: " + b"y" * 60_000 + b"\r\nZ: " + b"z" * 12_000 + b"\r\n\r\n",
+            "bad-headers",
+            id="132 KB of headers",
+        ),
+        pytest.param(
+            (b"HTTP/1.1 103 Early Hints\r\nX: " + b"x" * 50_000 + b"\r\n\r\n") * 3 + OK + b"\r\n",
+            "bad-headers",
+            id="150 KB of interim headers",
+        ),
+        pytest.param(
+            OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: " + b"x" * 200_000 + b"\r\n\r\n",
+            "bad-headers",
+            id="trailer of 200 KB",
+        ),
+        pytest.param(OK + b"Content-Length: " + b"1" * 5000 + b"\r\n\r\nx", "bad-framing", id="length of 5000 digits"),
     ],
 )
 def test_broken_answer_is_named(site: Any, fetcher: Fetcher, wire: bytes, cause: str) -> None:
@@ -349,6 +430,29 @@ def test_cookies_serve_the_hops_of_one_fetch_only(site: Any, fetcher: Fetcher) -
     assert [b"Cookie:" in request for request in site.requests] == [False, True, False, True]
 
 
+def test_cookie_that_a_later_hop_takes_back_is_gone(site: Any, fetcher: Fetcher) -> None:
+    site.pages |= {
+        "/a": site.redirect("/b", "Set-Cookie: a=1; Path=/", "Set-Cookie: b=2; Path=/"),
+        "/b": site.redirect("/c", "Set-Cookie: a=; Path=/; Max-Age=0"),
+        "/c": site.whole(b"x"),
+    }
+    get(fetcher, site.url("/a"))
+    cookies = [re.findall(rb"Cookie: (.*)\r\n", request) for request in site.requests]
+    assert cookies == [[], [b"a=1; b=2"], [b"b=2"]]
+
+
+def test_set_cookie2_is_recorded_and_never_parsed(site: Any, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str] = []
+    split = http.cookiejar.split_header_words
+    monkeypatch.setattr(http.cookiejar, "split_header_words", lambda values: parsed.extend(values) or split(values))
+    obsolete = [f"Set-Cookie2: {'a' * 1000}{n}" for n in range(90)]
+    site.pages |= {"/a": site.redirect("/b", "Set-Cookie: seen=1", *obsolete), "/b": site.whole(b"x")}
+    first, second = get(fetcher, site.url("/a")).hops
+    assert parsed == []
+    assert [name for name, _ in first.headers].count("Set-Cookie2") == 90
+    assert b"Cookie: seen=1\r\n" in second.request_head
+
+
 def test_configured_secrets_stay_with_their_host(site: Any, other_site: Any, fetcher: Fetcher) -> None:
     site.pages |= {"/a": site.redirect("/b"), "/b": site.redirect(other_site.url("/c"))}
     other_site.pages["/c"] = other_site.redirect(site.url("/d"))
@@ -375,6 +479,14 @@ def test_validators_go_back_as_they_came(site: Any, fetcher: Fetcher) -> None:
     exchange = get(fetcher, site.url("/a"), etag='W/"x"', last_modified="Sat, 32 Foo 2099")
     assert (exchange.final.status, exchange.final.body) == (304, b"")
     assert b'If-None-Match: W/"x"\r\nIf-Modified-Since: Sat, 32 Foo 2099\r\n' in site.requests[0]
+
+
+def test_304_has_no_body_whatever_its_headers_say(site: Any, fetcher: Fetcher) -> None:
+    site.pages["/a"] = b"HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for _ in range(2):
+        hop = get(fetcher, site.url("/a"), etag='"x"', total_timeout_s=1.0).final
+        assert (hop.body, hop.truncated) == (b"", None)
+    assert site.dial_count == 1
 
 
 @pytest.mark.parametrize("etag", [None, "", 'a\r\nX: "y"', "標"])

@@ -6,9 +6,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from protego import Protego
 
+from worker.fetch import robots
 from worker.fetch.robots import (
     CAP_BYTES,
+    KEPT_CHARS,
     KEPT_S,
     MAX_CRAWL_DELAY_S,
     UNREACHABLE_KEPT_S,
@@ -97,6 +100,69 @@ def test_thousands_of_agents_and_rules_stay_cheap() -> None:
     began = time.process_time()
     assert allowed(agents + "User-agent: *\n" + rules, US, "http://e.example/a")
     assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize(
+    "agent",
+    ["user-agent b{}", "User Agent: b{}", "user agent b{}", "\u00a0useragent :b{}", "User-agent: newsmill{}", "user-agent: {stars}n",
+     "user-agent: n{stars}", "USER-AGENT\u2003b{} # x"],
+)  # fmt: skip
+def test_other_agents_are_one_however_they_are_written(agent: str) -> None:
+    agents = "".join(agent.format(n, stars="*" * n) + "\n" for n in range(100))
+    text = f"{agents}User-agent: *\nDisallow: /no\n"
+    parsed = robots.RobotsRules(text, "newsmill")
+    assert len(parsed._rules._user_agents) <= 3
+    assert not parsed.allows("http://e.example/no")
+    assert parsed.allows("http://e.example/yes")
+
+
+AGENT_LINES = st.builds(
+    "{}{}{}{}".format,
+    st.sampled_from(["User-agent", "user agent", "Useragent", "user  agent", " \u00a0USER-AGENT", "user-agents", "user"]),
+    st.sampled_from([":", ": ", " ", " :", " x:", "\t", ""]),
+    st.sampled_from(["*", "**", "newsmill", "NewsMill", "news", "n", "news*mill", "newsmill*", "mill", "newsmill/1", "newsmill x",
+                     "other", "", "a:b", "a: b", "not-newsmill"]),
+    st.sampled_from(["", " # newsmill", "#", ":"]),
+)  # fmt: skip
+RULE_LINES = st.sampled_from(
+    ["Disallow: /", "Disallow /a", "Allow: /a/b", "Allow: /", "Disallow: /*b$", "Disallow:", "Crawl-delay: 3", "Sitemap: http://e.example/s",
+     "Host: e.example", "Unknown: x", "what", "", "# user-agent: *", "Disallow: user-agent: *", "allow user-agent:x"]
+)  # fmt: skip
+
+
+@given(st.lists(AGENT_LINES | RULE_LINES, max_size=12), st.sampled_from(["/", "/a", "/a/b", "/c"]))
+def test_fewer_agents_mean_the_same(lines: list[str], path: str) -> None:
+    text, url = "\n".join(lines), f"http://e.example{path}"
+    plain = Protego.parse(text)
+    assert allowed(text, US, url) == plain.can_fetch(url, "newsmill")
+    assert crawl_delay_s(text, US) == plain.crawl_delay("newsmill")
+
+
+def test_agent_named_like_the_others_is_still_ours() -> None:
+    assert allowed("User-agent: foreign\nDisallow: /", "another-bot/1", "http://e.example/a")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["Sitemap: http://e.example/{}.xml", "Crawl-delay: x", "Request-rate: 1/{}", "Disallow: /*{}*x$", "Allow: /{}/index.html",
+     "Disallow: /*a%41{}$$$", "x", "x:y"],
+)  # fmt: skip
+def test_long_file_of_one_kind_of_line_stays_cheap(line: str) -> None:
+    rules = "\n".join(line.format(n) for n in range(CAP_BYTES // 4 // len(line)))
+    began = time.process_time()
+    allowed(f"User-agent: *\n{rules}", US, "http://e.example/" + "a" * 8000)
+    assert time.process_time() - began < 5  # the worst takes 0.4 s, and would take 40 if it were quadratic
+
+
+def test_parsed_rules_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf = robots._Shelf(KEPT_CHARS)
+    texts = [f"# {n}\nUser-agent: *\nDisallow: /{n}\n#" + "x" * (KEPT_CHARS // 4) for n in range(5)]
+    first = shelf.rules(texts[0], "newsmill")
+    assert shelf.rules(texts[0], "newsmill") is first
+    kept = [shelf.rules(text, "newsmill") for text in texts]
+    assert not kept[4].allows("http://e.example/4")
+    assert [shelf.rules(text, "newsmill") for text in texts[:1:-1]] == kept[:1:-1]
+    assert shelf.rules(texts[0], "newsmill") is not first
 
 
 @pytest.mark.parametrize(("agent", "token"), [(US, "newsmill"), ("News-Mill 2", "news-mill"), ("1x", "1x")])
