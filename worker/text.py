@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 # ---------------------------------------------------------------- bytes -> str
 
@@ -392,6 +393,8 @@ _INLINE = frozenset(
     }
 )
 _SILENT = frozenset({"script", "style", "template"})
+_LONG_NUMBER = re.compile(r"&#([0-9]{8,});?")
+_MOST_DIGITS = 7  # of the last code point, 1114111
 _MARKUP = re.compile(r"<!--|-->|<(/?)([a-zA-Z][\w:-]*)(?:[\s/][^<>]*)?>|<[!?][^<>]*>")
 
 
@@ -421,7 +424,20 @@ def strip_tags(markup: str) -> str:
             kept.append(" ")
     if until is None:
         kept.append(markup[position:])
-    return " ".join(html.unescape("".join(kept)).split())
+    return " ".join(unescape("".join(kept)).split())
+
+
+def unescape(markup: str) -> str:
+    """Text with HTML's character references decoded; U+FFFD for a number that is no character's.
+
+    ``html.unescape`` alone raises on a number of thousands of digits: Python refuses to read those.
+    """
+    return html.unescape(_LONG_NUMBER.sub(_shortened, markup))
+
+
+def _shortened(reference: re.Match[str]) -> str:
+    digits = reference[1].lstrip("0")
+    return f"&#{digits or '0'};" if len(digits) <= _MOST_DIGITS else "\ufffd"
 
 
 # ---------------------------------------------------------------- counting and comparing
@@ -431,8 +447,8 @@ _UNSPACED = (  # scripts whose words are not separated: Thai, Lao, Myanmar, Khme
     "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
 )
 _ONE_CHARACTER = re.compile(f"[{_UNSPACED}]")
-_WORD_CHARACTER = re.compile(r"[^\W_]")
-_TOKEN = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
+_WORD = re.compile(r"[^\W_]\S*")  # from its first letter or digit to the next blank
+_TOKEN = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]{{1,40}}")  # longer runs are no words, and would be remembered
 _SIMHASH_CHARS = 100_000
 _SHINGLE = 3
 
@@ -444,19 +460,19 @@ def word_count(text: str, language: str | None = None) -> int:
         language: BCP 47 tag when known. Korean separates its words, also those that hold Chinese characters.
     """
     if (language or "").lower().partition("-")[0] == "ko":
-        return sum(1 for word in text.split() if _WORD_CHARACTER.search(word))
+        return len(_WORD.findall(text))
     characters = [character for character in _ONE_CHARACTER.findall(text) if character.isalnum()]
     spaced = _ONE_CHARACTER.sub(" ", text) if characters else text
-    # most words begin with a letter or a digit; only the others are searched for one
-    return len(characters) + sum(1 for word in spaced.split() if word[0].isalnum() or _WORD_CHARACTER.search(word))
+    return len(characters) + len(_WORD.findall(spaced))
 
 
 def simhash64(text: str) -> str:
     """16 hex digits that differ in few bits for texts that differ in few places.
 
-    Features are runs of three words (of three characters where words are not separated), each with BLAKE2b; a bit of
-    the result is set where most features have it. Case, punctuation and white space do not count. Of a very long text
-    the first 100,000 characters. An empty text gives zeros.
+    Features are runs of three words (of three characters where words are not separated); a bit of the result is set
+    where most features have it. A feature's hash puts together three BLAKE2b hashes, one of each word for the place
+    where it stands, so that a word met before costs nothing. Case, punctuation and white space do not count. Of a very
+    long text the first 100,000 characters. An empty text gives zeros.
 
     Source: Charikar 2002; Manku, Jain, Das Sarma 2007 (near-duplicates: at most 3 of 64 bits).
     """
@@ -464,16 +480,23 @@ def simhash64(text: str) -> str:
     if not tokens:
         return "0" * 16
     last = max(1, len(tokens) - _SHINGLE + 1)
-    features = [" ".join(tokens[start : start + _SHINGLE]).encode("utf-8", "replace") for start in range(last)]
-    every = b"".join([hashlib.blake2b(feature, digest_size=8).digest() for feature in features])
+    every = b"".join(map(_hashes, tokens))
     ones = int.from_bytes(b"\1" * last)
     result = 0
     for byte in range(8):  # all features' bits of one place are counted at once, as bits of one large integer
-        column = int.from_bytes(every[byte::8])
+        column = 0
+        for place in range(_SHINGLE):
+            column ^= int.from_bytes(every[8 * place + byte :: 8 * _SHINGLE][place : place + last])
         for bit in range(7, -1, -1):
             count = ((column >> bit) & ones).bit_count()
             result = result << 1 | (count * 2 > last)
     return f"{result:016x}"
+
+
+@lru_cache(maxsize=32_768)
+def _hashes(token: str) -> bytes:
+    """Eight bytes for each place in a feature."""
+    return hashlib.blake2b(token.encode("utf-8", "replace"), digest_size=8 * _SHINGLE).digest()
 
 
 def text_sha256(text: str) -> str:

@@ -41,10 +41,9 @@ _SAFE_IN_QUERY = _SAFE_IN_PATH + "?"
 # Parameters that say how a reader came, never what is read. Removed for identity only, never from what is fetched.
 _TRACKING_PREFIXES = (
     "utm_",  # Google Analytics, campaign parameters
-    "mtm_",  # Matomo, and its older names pk_ and piwik_
-    "pk_",
+    "mtm_",  # Matomo, and its older name piwik_
     "piwik_",
-    "at_",  # AT Internet / Piano: at_medium=RSS on the BBC's feeds
+    "at_custom",  # AT Internet / Piano: at_custom1 and so on
     "_hs",  # HubSpot: _hsenc, _hsmi
     "__hs",  # HubSpot cookies carried over: __hstc, __hssc, __hsfp
     "oly_",  # Omeda Olytics
@@ -75,6 +74,13 @@ _TRACKING = frozenset(
         "mkt_tok",  # Marketo
         "hsctatracking",  # HubSpot
         "xtor",  # AT Internet, older sites
+        # AT Internet / Piano: at_medium=RSS on the BBC's feeds. By name, not by prefix: at_id may name an article
+        *("at_bbc_team", "at_campaign", "at_campaign_type", "at_channel", "at_creation", "at_detail_placement"),
+        *("at_emailtype", "at_format", "at_general_placement", "at_identifier", "at_link", "at_link_id"),
+        *("at_link_origin", "at_link_type", "at_medium", "at_network", "at_platform", "at_ptr_name"),
+        *("at_recipient_id", "at_recipient_list", "at_send_date", "at_send_time", "at_term", "at_type", "at_variant"),
+        # Matomo's oldest names, by name too: a pk is a primary key elsewhere
+        *("pk_campaign", "pk_cid", "pk_content", "pk_cpn", "pk_keyword", "pk_kwd", "pk_medium", "pk_source", "pk_vid"),
         "maca",  # Deutsche Welle's feeds: maca=chi-rss-chi-all-1127-rdf
         "ns_mchannel",  # comScore Digital Analytix, older BBC feeds
         "ns_source",
@@ -231,14 +237,19 @@ def _one_spelling(text: str) -> str:
     return _ESCAPE.sub(spell, text)
 
 
-def identity_of(url: str | None, feed_slug: str, guid: str | None, title: str | None) -> str:
-    """The string that names an article: its canonical URL, else the feed's guid, else its title within the feed."""
+def identity_of(url: str | None, feed_slug: str, guid: str | None, heading: str | None, text: str) -> str:
+    """The string that names an article: its canonical URL, else within its feed its guid, else its text.
+
+    Args:
+        heading: What the guid needs beside it because it stands for several articles; None: it stands for one.
+        text: A digest of all that the feed says of it.
+    """
     usable = usable_url(url) if url else None
     if usable:
         return canonical_url(usable)
     if guid:
-        return f"guid:{feed_slug}:{guid}"
-    return f"title:{feed_slug}:{title or ''}"
+        return f"guid:{feed_slug}:{guid}" if heading is None else f"guid+title:{feed_slug}:{guid}\x1f{heading}"
+    return f"text:{feed_slug}:{text}"
 
 
 def article_id_of(identity: str) -> str:

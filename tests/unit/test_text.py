@@ -17,6 +17,7 @@ from worker.text import (
     sniff_declared,
     strip_tags,
     text_sha256,
+    unescape,
     word_count,
 )
 
@@ -164,6 +165,25 @@ def test_a_clean_line_is_clean_and_short(text: str, limit: int) -> None:
 )
 def test_tags_are_stripped_and_other_angle_brackets_kept(markup: str, wanted: str) -> None:
     assert strip_tags(markup) == wanted
+
+
+@pytest.mark.parametrize(
+    ("markup", "wanted"),
+    [
+        ("&amp;&#65;&#x42;&nbsp", "&AB\xa0"),
+        ("&#0128512;&#1114112;", "\U0001f600\ufffd"),
+        ("&#00000000065;", "A"),
+        ("&#000000000;", "\ufffd"),
+        (f"a&#{'9' * 5000};b", "a\ufffdb"),
+        (f"a&#{'9' * 5000} b", "a\ufffd b"),
+        (f"a&#x{'f' * 5000};b", "a\ufffdb"),
+        (f"&#{'0' * 5000}65;", "A"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_references_of_any_length_are_decoded(markup: str, wanted: str) -> None:
+    assert unescape(markup) == wanted
+    assert strip_tags(markup) == " ".join(wanted.split())
 
 
 @pytest.mark.parametrize(

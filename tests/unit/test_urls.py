@@ -149,6 +149,11 @@ def test_canonical_url_is_idempotent(url: str) -> None:
         ("https://example.com/a?fbclid=x&id=1&gclid=y", "https://example.com/a?id=1"),
         ("https://example.com/a?UTM%5FSource=x", "https://example.com/a"),
         ("https://www.bbc.co.uk/news/1?at_medium=RSS&at_campaign=KARANGA", "https://www.bbc.co.uk/news/1"),
+        (
+            "https://www.bbc.co.uk/news/1?at_bbc_team=editorial&at_custom1=x&AT_link_type=y",
+            "https://www.bbc.co.uk/news/1",
+        ),
+        ("https://example.com/a?pk_campaign=rss&pk_kwd=x&mtm_source=y&piwik_campaign=z", "https://example.com/a"),
         ("https://example.com/%7Euser/%e4%b8%ad", "https://example.com/~user/%E4%B8%AD"),
         ("https://example.com/a?", "https://example.com/a"),
         ("https://www.voachinese.com/a/one-slug/7940361.html", "http://www.voachinese.com/a/7940361.html?x=1"),
@@ -164,6 +169,8 @@ def test_two_urls_of_one_article_have_one_canonical_form(one: str, other: str) -
     ("one", "other"),
     [
         ("https://example.com/a?id=1", "https://example.com/a?id=2"),
+        ("https://example.com/a?at_id=1", "https://example.com/a?at_id=2"),
+        ("https://example.com/a?pk_id=1", "https://example.com/a?pk_id=2"),
         ("https://example.com/a?a=1&b=2", "https://example.com/a?b=2&a=1"),
         ("https://example.com/a", "https://example.com/a/"),
         ("https://example.com/a", "https://example.com:8443/a"),
@@ -179,19 +186,20 @@ def test_urls_that_may_be_two_articles_stay_apart(one: str, other: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "guid", "title", "wanted"),
+    ("url", "guid", "heading", "wanted"),
     [
         ("http://example.com/a?utm_source=x", "g", "T", "https://example.com/a"),
-        (None, "g", "T", "guid:voa:g"),
-        ("javascript:x", "g", "T", "guid:voa:g"),
-        (None, None, "T", "title:voa:T"),
-        (None, None, None, "title:voa:"),
+        (None, "g", None, "guid:voa:g"),
+        ("javascript:x", "g", None, "guid:voa:g"),
+        (None, "g", "T", "guid+title:voa:g\x1fT"),
+        (None, None, "T", "text:voa:digest"),
+        (None, None, None, "text:voa:digest"),
     ],
 )
-def test_an_article_is_named_by_url_then_guid_then_title(
-    url: str | None, guid: str | None, title: str | None, wanted: str
+def test_an_article_is_named_by_url_then_guid_then_text(
+    url: str | None, guid: str | None, heading: str | None, wanted: str
 ) -> None:
-    assert identity_of(url, "voa", guid, title) == wanted
+    assert identity_of(url, "voa", guid, heading, "digest") == wanted
 
 
 def test_an_article_id_is_the_same_for_ever() -> None:

@@ -10,20 +10,19 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from html import unescape
 from itertools import islice
 from typing import Literal
 
 import lxml.etree
 import lxml.html
 
-from worker.extract.document import MAX_BYTES, has_crowded_tag, parse_html, short_text
+from worker.extract.document import MAX_BYTES, parse_html, short_text
 from worker.extract.image import MAX_BODY_IMAGES, MAX_CANDIDATES, candidate, caption_of, largest_source
 from worker.extract.metadata import author_names
 from worker.extract.moments import is_date_line, moment
 from worker.extract.render import Block, paragraph_count, read_blocks, to_text
 from worker.model import Entry, ImageCandidate
-from worker.text import clean_line, word_count
+from worker.text import clean_line, unescape, word_count
 
 Fulltext = Literal["auto", "always", "never"]
 
@@ -32,6 +31,7 @@ MIN_WORDS = 25  # of a text that a page confirms, or that a feedx header vouches
 MIN_WORDS_ALONE = 120  # of a text that nothing confirms
 MIN_PARAGRAPHS_ALONE = 3
 MAX_HEADER = 200  # characters
+_MEDIA = frozenset(("img", "video", "audio"))
 
 _ADVERTISEMENT = "获取更多RSS"
 _ADVERTISED = re.compile(r"feedx\.\w+")
@@ -103,6 +103,7 @@ def read_feed_text(entry: Entry) -> FeedText | None:
     _remove_footer(body)
     header = _take_header(body)
     lead = _take_lead(body, entry.url)
+    _make_figures(body)
     images = [lead] if lead else []
     images.extend(_pictures(body, entry.url))
     blocks = read_blocks(body, entry.url)
@@ -131,7 +132,7 @@ def _parsed(html: str) -> lxml.html.HtmlElement | None:
     source = html[:MAX_BYTES]
     if not _MARKUP.search(source):
         source = unescape(source) if _ESCAPED_MARKUP.search(source) else _paragraphs_of(source)
-    if not source.strip() or has_crowded_tag(source):
+    if not source.strip():
         return None
     root = parse_html(f"<html><body>{source}</body></html>")
     return root.find("body") if isinstance(root, lxml.html.HtmlElement) else None
@@ -194,19 +195,58 @@ def _lines(element: lxml.etree._Element) -> Iterator[str]:
 
 
 def _take_lead(body: lxml.html.HtmlElement, base_url: str | None) -> ImageCandidate | None:
-    """A bare picture at the very top, with the caption in the <small> behind it; both leave the text."""
-    image = body[0] if len(body) and not (body.text or "").strip() else None
-    if image is None or image.tag != "img":
+    """Bare media at the very top, each with the caption in the <small> behind it: all of them leave the text.
+
+    The first picture is the lead, of a film its poster; a second one is the text's own. Films often come once more as
+    sound, with the same caption.
+    """
+    lead: ImageCandidate | None = None
+    while (media := _leading_media(body)) is not None and not (lead and media.tag == "img"):
+        caption = _take_caption(media)
+        lead = lead or candidate(_shown(media, base_url), base_url, "feed-body", caption=caption)
+        media.drop_tree()
+    return lead
+
+
+def _leading_media(body: lxml.html.HtmlElement) -> lxml.html.HtmlElement | None:
+    first = body[0] if len(body) and not (body.text or "").strip() else None
+    return first if first is not None and first.tag in _MEDIA else None
+
+
+def _take_caption(media: lxml.html.HtmlElement) -> str | None:
+    holder = _caption_behind(media)
+    if holder is None:
         return None
-    source = largest_source(image, base_url)
-    holder = image.getnext() if not (image.tail or "").strip() else None
-    small = holder.find("small") if holder is not None and holder.tag == "div" else None
-    caption = None
-    if holder is not None and small is not None and _says(holder) == _says(small):
-        caption = _says(small)
-        holder.drop_tree()
-    image.drop_tree()
-    return candidate(source.url, base_url, "feed-body", caption=caption) if source else None
+    holder.drop_tree()
+    return _says(holder)
+
+
+def _caption_behind(media: lxml.html.HtmlElement) -> lxml.html.HtmlElement | None:
+    """The <div> right behind it that holds a <small> and nothing else."""
+    holder = media.getnext() if not (media.tail or "").strip() else None
+    if holder is None or holder.tag != "div":
+        return None
+    small = holder.find("small")
+    return holder if small is not None and _says(holder) == _says(small) else None
+
+
+def _make_figures(body: lxml.html.HtmlElement) -> None:
+    """Pictures within the text have their captions in the same manner: said in HTML, they are no paragraphs."""
+    for image in list(islice(body.iter("img"), MAX_BODY_IMAGES)):
+        holder = _caption_behind(image)
+        if holder is None:
+            continue
+        figure = lxml.html.Element("figure")
+        image.addprevious(figure)
+        figure.tail, holder.tail = holder.tail, None
+        figure.extend((image, holder))
+        holder.tag = "figcaption"
+
+
+def _shown(media: lxml.html.HtmlElement, base_url: str | None) -> str | None:
+    """What a reader sees before anything plays."""
+    source = largest_source(media, base_url) if media.tag == "img" else None
+    return source.url if source else media.attrib.get("poster")
 
 
 def _says(element: lxml.etree._Element) -> str:

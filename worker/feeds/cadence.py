@@ -11,6 +11,9 @@ from typing import Literal
 
 WISH_CAP_S = 86_400.0  # a server's wish holds for a day at most: one bad header must not silence a feed for a year
 QUIET_FACTOR = 0.5  # twice per typical gap between new items
+RHYTHM_KNOWN = 5  # moments with something new before a feed's silence means anything
+SILENCE_GAPS = 3.0  # a feed is silent after so many times its longest gap
+SILENCE_FLOOR_S = 86_400.0
 SKIP_LOOKS = 24 * 8  # hours looked ahead for one that the feed does not ask to be skipped
 
 Outcome = Literal["new", "unchanged", "failed"]
@@ -88,3 +91,16 @@ def _past_skips(moment: datetime, hours: frozenset[int], days: frozenset[int]) -
             return candidate
         candidate = candidate.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
     return moment
+
+
+def is_silent(rhythm: Sequence[float], now: datetime) -> bool:
+    """Has a feed shown nothing new for much longer than ever before?
+
+    Args:
+        rhythm: When something new was seen, seconds since the epoch, oldest first.
+        now: Aware, UTC.
+    """
+    if len(rhythm) < RHYTHM_KNOWN:
+        return False
+    longest_s = max(later - earlier for earlier, later in pairwise(rhythm))
+    return now.timestamp() - rhythm[-1] > max(SILENCE_GAPS * longest_s, SILENCE_FLOOR_S)

@@ -14,6 +14,7 @@ _MONTHS = {
         ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"), start=1
     )
 }
+_MONTHS_OF_A_YEAR = 12
 # Hours east of Greenwich. RFC 822 gives the American ones; the others are how half of Europe and Asia writes its feeds.
 _ZONES = {
     "Z": 0,
@@ -55,13 +56,15 @@ _TIME = (
     r"(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?(?:\s?(?P<ampm>am|pm)\b)?"
     r"(?:\s?(?:(?:GMT|UTC)(?=[+-]))?(?P<zone>[+-]\d{1,2}(?::?\d{2})?|[A-Z]{1,5}\b))?"
 )
-_WEEKDAY = r"(?:[A-Za-z]{2,9}\.?,?\s)?"
+_COMMENT = re.compile(r"\s?\([^()]*\)\Z")
+_WEEKDAY = r"(?:[A-Za-z]{2,9}(?:\s|[.,]{1,2}\s?))?"
 _CHINESE_DAY = r"(?:\s?[（(]?(?:星期|周|週).[)）]?)?"
 _FORMS = tuple(
     re.compile(form, re.IGNORECASE)
     for form in (
-        # 2020-07-16T10:00:00+08:00, 2020/7/16 10:00, 2020-07-16
+        # 2020-07-16T10:00:00+08:00, 2020/7/16 10:00, 2020-07-16, 2020-07
         rf"(?P<year>\d{{4}})(?P<mark>[-/.])(?P<month>\d{{1,2}})(?P=mark)(?P<day>\d{{1,2}})(?:(?:T|\s)\s?{_TIME})?",
+        r"(?P<year>\d{4})-(?P<month>\d{2})",
         # 20200716T100000Z
         r"(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})(?:T(?P<hour>\d{2})(?P<minute>\d{2})(?P<second>\d{2})?(?P<zone>Z)?)?",
         # Thu, 16 Jul 2020 10:00:00 GMT, 16-Jul-20
@@ -72,8 +75,10 @@ _FORMS = tuple(
         rf"{_WEEKDAY}(?P<named>[A-Za-z]{{3,9}})\s(?P<day>\d{{1,2}})\s{_TIME}\s(?P<year>\d{{4}})",
         # 2020年7月16日 星期四 下午3:05
         rf"(?P<year>\d{{4}})\s?年\s?(?P<month>\d{{1,2}})\s?月\s?(?P<day>\d{{1,2}})\s?日{_CHINESE_DAY}(?:\s?{_TIME})?",
-        # 20/07/2020 - 04:35, 16.07.2020 10:00
-        rf"(?P<day>\d{{1,2}})(?P<mark>[/.])(?P<month>\d{{1,2}})(?P=mark)(?P<year>\d{{4}})(?:,?\s(?:-\s)?{_TIME})?",
+        # 16.07.2020 10:00
+        rf"(?P<day>\d{{1,2}})\.(?P<month>\d{{1,2}})\.(?P<year>\d{{4}})(?:,?\s(?:-\s)?{_TIME})?",
+        # 20/07/2020 - 04:35, 07/20/2020
+        rf"(?P<one>\d{{1,2}})/(?P<other>\d{{1,2}})/(?P<year>\d{{4}})(?:,?\s(?:-\s)?{_TIME})?",
     )
 )
 
@@ -82,16 +87,18 @@ def read_date(raw: str | None, *, now: datetime) -> datetime | None:
     """A moment, aware and UTC; None: unreadable, or before feeds existed.
 
     Reads RFC 822 with its descendants and misspellings, ISO 8601, asctime, and the forms that Chinese and European
-    publishers write (``2020年7月16日``, ``16.07.2020``, day before month). A missing zone is UTC, a missing time
-    midnight: feeds agree on nothing better. A moment in the future is clamped to ``now``: newer than new is new.
+    publishers write (``2020年7月16日``, ``16.07.2020``). A missing zone is UTC, a missing time midnight, a missing day
+    the first: feeds agree on nothing better. Which part of ``03/04/2020`` is the month depends on the country, so it is
+    unknown unless one part can only be the day. A moment in the future is clamped to ``now``: newer than new is new.
 
-    Source: RFC 822 and 2822 (zones, two-digit years), RFC 3339.
+    Source: RFC 822 and 2822 (zones, two-digit years, comments), RFC 3339, W3C-DTF (months).
     """
     if raw is None:
         return None
     text = " ".join(raw[: LONGEST_DATE + 1].split())
     if not text or len(text) > LONGEST_DATE:
         return None
+    text = _COMMENT.sub("", text)
     found = next((match for form in _FORMS if (match := form.fullmatch(text))), None)
     moment = _moment(found.groupdict()) if found else None
     if moment is None or moment < EARLIEST:
@@ -100,13 +107,12 @@ def read_date(raw: str | None, *, now: datetime) -> datetime | None:
 
 
 def _moment(said: dict[str, str | None]) -> datetime | None:
-    named = said.get("named")
-    month = _MONTHS.get(named[:3].lower()) if named else int(said["month"] or 0)
+    month, day_of_month = _month_and_day(said)
     offset = _offset(said.get("zone"))
     if month is None or offset is None:
         return None
     try:
-        day = datetime(_year(said["year"] or ""), month, int(said["day"] or 0), tzinfo=timezone(offset))
+        day = datetime(_year(said["year"] or ""), month, day_of_month, tzinfo=timezone(offset))
         hour, minute, second = _hour(said), int(said.get("minute") or 0), int(said.get("second") or 0)
         if hour > 24 or minute > 59 or second > 60:  # noqa: PLR2004 - 24:00 ends a day, :60 is a leap second
             return None
@@ -115,6 +121,17 @@ def _moment(said: dict[str, str | None]) -> datetime | None:
         return (day + time).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+
+
+def _month_and_day(said: dict[str, str | None]) -> tuple[int | None, int]:
+    """The month is None where it is no month's name, or either of two numbers."""
+    if "one" in said:
+        one, other = int(said["one"] or 0), int(said["other"] or 0)
+        month = min(one, other)
+        return (month if max(one, other) > _MONTHS_OF_A_YEAR or one == other else None), max(one, other)
+    named = said.get("named")
+    month_said = _MONTHS.get(named[:3].lower()) if named else int(said.get("month") or 0)
+    return month_said, int(said.get("day") or 1)
 
 
 def _year(written: str) -> int:

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import html.entities
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import accumulate
 
 _CDATA = "<![CDATA["
 _CDATA_END = "]]>"
+_COMMENT = "<!--"
+_COMMENT_END = "-->"
+_SECTION = re.compile(r"<!\[CDATA\[|<!--")
+_WHOLE_CDATA = re.compile(r"(<!\[CDATA\[.*?\]\]>)", re.DOTALL)
 _OPENED = re.compile(r"<([A-Za-z_][\w:.-]{0,100})(?:\s[^<>]{0,1000})?>\s*")
 _TAG_ROOM = 1200  # how far before a CDATA section its element's tag is looked for
 
@@ -33,12 +39,18 @@ _ROOT = re.compile(
 )
 
 _TAG = re.compile(r"<(/?)[A-Za-z_][^<>]*?(/?)>")
-_ITEM_TAG = re.compile(r"<(/?)(?:[A-Za-z_][\w.-]{0,40}:)?(?:item|entry)(?=[\s/>]|\Z)")
+_ITEM_TAG = re.compile(r"<(/?)(?:[A-Za-z_][\w.-]{0,40}:)?(?:item|entry)(?=[\s/>]|\Z)", re.IGNORECASE)
+_NAMED_TAG = re.compile(r"<!\[CDATA\[.*?\]\]>|<(/?)([A-Za-z_][\w:.-]*+)[^<>]*?(/?)>", re.DOTALL)
+_HOLD_HTML = frozenset(
+    {"title", "subtitle", "tagline", "description", "summary", "abstract", "content", "encoded", "body", "fullitem"}
+)
+# Not link and source: in a feed these are elements of its own, with an end tag.
+_VOID = frozenset({"area", "br", "col", "embed", "hr", "img", "input", "param", "track", "wbr"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mended:
-    """Text to parse, and whether mending had to guess (a CDATA section without an end)."""
+    """Text to parse, and whether mending had to guess (a CDATA section or a comment without an end)."""
 
     text: str
     damaged: bool
@@ -58,11 +70,12 @@ def root_of(text: str) -> tuple[str, int] | None:
 
 
 def mended(text: str) -> Mended:
-    """The text with its defects repaired; what CDATA sections hold stays as it is.
+    """The text with its defects repaired and without comments; what CDATA sections hold stays as it is.
 
     HTML's named entities and numeric references become their characters, other entities and bare ampersands plain
     text, a ``<`` that opens nothing becomes ``&#60;``; control characters go, half surrogates become U+FFFD. A CDATA
-    section that swallows the end of its own element is closed there. One pass, linear in the text.
+    section that swallows the end of its own element is closed there; a comment that swallows the end of its item is
+    text. One pass, linear in the text.
     """
     parts: list[str] = []
     damaged = False
@@ -73,12 +86,23 @@ def mended(text: str) -> Mended:
 
 
 def _pieces(text: str) -> Iterator[tuple[str, str]]:
-    """(``markup`` | ``cdata`` | ``unclosed``, text) in order; an unclosed section comes out closed."""
+    """(``markup`` | ``cdata`` | ``unclosed``, text) in order, less comments; what is unclosed comes out harmless."""
     position = 0
-    known_end = 0  # looked up once, or a text full of openings costs its square
-    while (start := text.find(_CDATA, position)) >= 0:
+    known_end = comment_end = 0  # looked up once, or a text full of openings costs its square
+    item_tags: _ItemTags | None = None
+    while section := _SECTION.search(text, position):
+        start, inside = section.span()
         yield "markup", text[position:start]
-        inside = start + len(_CDATA)
+        if section[0] == _COMMENT:
+            item_tags = item_tags or _ItemTags(text)
+            if 0 <= comment_end < inside:
+                comment_end = text.find(_COMMENT_END, inside)
+            if comment_end >= 0 and item_tags.are_whole(inside, comment_end):
+                position = comment_end + len(_COMMENT_END)
+            else:
+                position = inside
+                yield "unclosed", "&#60;!--"
+            continue
         if 0 <= known_end < inside:
             known_end = text.find(_CDATA_END, inside)
         cut = _own_end(text, start, known_end)
@@ -89,6 +113,21 @@ def _pieces(text: str) -> Iterator[tuple[str, str]]:
             position = known_end + len(_CDATA_END)
             yield "cdata", text[start:position]
     yield "markup", text[position:]
+
+
+class _ItemTags:
+    """Where a text's item tags are."""
+
+    def __init__(self, text: str) -> None:
+        tags = [tag for tag in _ITEM_TAG.finditer(text) if not text.startswith("/", tag.end())]
+        self._starts = [tag.start() for tag in tags]
+        self._depths = [0, *accumulate(-1 if tag[1] else 1 for tag in tags)]
+
+    def are_whole(self, start: int, end: int) -> bool:
+        """Does every item between two places begin and end there?"""
+        first, last = bisect_left(self._starts, start), bisect_left(self._starts, end)
+        begins_well = first == last or self._depths[first + 1] > self._depths[first]
+        return begins_well and self._depths[first] == self._depths[last]
 
 
 def _own_end(text: str, start: int, end: int) -> int | None:
@@ -176,6 +215,66 @@ def _flattened(text: str, start: int, end: int, deepest: int) -> str:
     if most <= deepest:
         return text[start:end]
     return "".join(kept) if depth == 0 else ""
+
+
+def html_escaped(text: str) -> str:
+    """Mended text in which HTML that is no XML does not take in what comes behind it.
+
+    Some feeds write HTML into their elements as it is, and HTML need not close its tags. Such an element's content is
+    escaped, and so becomes what escaped HTML is elsewhere; outside of these, elements that HTML never closes are
+    closed. One pass, linear in the text.
+    """
+    kept: list[str] = []
+    position = 0
+    holder: _Holder | None = None
+    for tag in _NAMED_TAG.finditer(text):
+        if tag[2] is None:  # a CDATA section
+            continue
+        local = tag[2].lower().rpartition(":")[2]
+        if local in {"item", "entry"}:
+            holder = None
+        elif holder is not None:
+            if holder.ends_at(tag):
+                if not holder.is_xml:
+                    kept += (text[position : holder.inside], _escaped(text[holder.inside : tag.start()]))
+                    position = tag.start()
+                holder = None
+        elif local in _HOLD_HTML and not tag[1] and not tag[3]:
+            holder = _Holder(tag[2].lower(), tag.end())
+        elif tag[2].lower() in _VOID and not tag[3]:
+            kept += (text[position : tag.start()], "" if tag[1] else f"{tag[0][:-1]}/>")
+            position = tag.end()
+    kept.append(text[position:])
+    return "".join(kept)
+
+
+@dataclass(slots=True)
+class _Holder:
+    """An element that may hold HTML, as far as it was read."""
+
+    name: str
+    inside: int  # where its content begins
+    within: list[str] = field(default_factory=list)  # what is open in it
+    is_xml: bool = True
+
+    def ends_at(self, tag: re.Match[str]) -> bool:
+        name = tag[2].lower()
+        if not tag[1]:
+            self.within += [] if tag[3] else [name]
+        elif self.within and self.within[-1] == name:
+            self.within.pop()
+        elif name == self.name:
+            self.is_xml = self.is_xml and not self.within
+            return True
+        else:
+            self.is_xml = False
+        return False
+
+
+def _escaped(markup: str) -> str:
+    pieces = _WHOLE_CDATA.split(markup)
+    pieces[::2] = [piece.replace("&", "&#38;").replace("<", "&#60;") for piece in pieces[::2]]
+    return "".join(pieces)
 
 
 def ends_in_an_item(text: str) -> bool:

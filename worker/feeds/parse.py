@@ -14,7 +14,7 @@ from lxml import etree
 
 from worker.errors import QuarantineError
 from worker.feeds import jsonfeed, xmlfeed
-from worker.feeds.mend import ends_in_an_item, mended, root_of, without_depth
+from worker.feeds.mend import ends_in_an_item, html_escaped, mended, root_of, without_depth
 from worker.model import ParsedFeed
 from worker.text import decode, escape_control, sniff_declared
 
@@ -22,7 +22,7 @@ CAP_BYTES = 10 * 1024 * 1024
 MAX_ATTRIBUTES = 256
 MAX_TAGS = 1_200_000  # 100,000 ordinary items; more in so few bytes is no feed and costs seconds
 MAX_REFERENCES = 2_000_000  # an ampersand each; escaped HTML has one in ten characters at most
-MAX_TAGS_TOO_DEEP = 200_000  # up to here a document with an item that nests too deep is read a second time
+MAX_TAGS_AGAIN = 200_000  # up to here a document whose elements do not close, or nest too deep, is read again
 DEEPEST = 200  # of elements inside an item; libxml2 stops reading at 2,048
 
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9._:-]+)", re.IGNORECASE)
@@ -93,11 +93,19 @@ def _refuse_many_attributes(text: str) -> None:
 def _tree(text: str) -> tuple[etree._Element, bool]:
     """The root element, and whether the document was cut or broken in a way that may have cost content."""
     whole = mended(text)
-    root, log = _parsed(whole.text)
-    too_deep = any(entry.type == etree.ErrorTypes.ERR_RESOURCE_LIMIT for entry in log)
-    if too_deep and whole.text.count("<") <= MAX_TAGS_TOO_DEEP:
-        root, _ = _parsed(without_depth(whole.text, DEEPEST))
+    text = whole.text
+    root, log = _parsed(text)
+    may_read_again = text.count("<") <= MAX_TAGS_AGAIN
+    if may_read_again and _met(log, etree.ErrorTypes.ERR_TAG_NAME_MISMATCH):
+        text = html_escaped(text)
+        root, log = _parsed(text)
+    if may_read_again and _met(log, etree.ErrorTypes.ERR_RESOURCE_LIMIT):
+        root, _ = _parsed(without_depth(text, DEEPEST))
     return root, whole.damaged or any(entry.type not in _HARMLESS for entry in log)
+
+
+def _met(log: list[etree._LogEntry], error: int) -> bool:
+    return any(entry.type == error for entry in log)
 
 
 def _parsed(text: str) -> tuple[etree._Element, list[etree._LogEntry]]:

@@ -1,11 +1,11 @@
 """RSS 0.9x to 2.0, RDF and Atom, from a parsed tree. Elements are told by their names: feeds get namespaces wrong,
-leave them out and make them up, and the names hardly clash.
+leave them out and make them up, and the names hardly clash. Some write them in capitals.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from html import escape
@@ -49,12 +49,14 @@ RDF_ABOUT = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}about"
 
 _PERIODS_S = {"hourly": 3600.0, "daily": 86_400.0, "weekly": 604_800.0, "monthly": 2_592_000.0, "yearly": 31_536_000.0}
 _DAYS = {day: place for place, day in enumerate(("mon", "tue", "wed", "thu", "fri", "sat", "sun"))}
-_MAIL_AND_NAME = re.compile(r"^\s*\S+@\S+\s*\((.+)\)\s*$")
-_NAME_AND_MAIL = re.compile(r"^\s*(.+?)\s*<\S+@\S+>\s*$")
+# No two parts that stand side by side can hold the same character, or a long author costs its square.
+_MAIL_AND_NAME = re.compile(r"[^\s@]+@[^\s()]+ ?\((.+)\)")
+_NAME_AND_MAIL = re.compile(r"([^<>]+)<[^\s<>@]+@[^\s<>@]+>")
 _XHTML = re.compile(r'\sxmlns(?::\w+)?="[^"]*"')
 _PICTURE_NAME = re.compile(r"\.(?:jpe?g|png|webp|gif|avif)(?:$|\?)", re.IGNORECASE)
 LONGEST_GUID = 2000
 MOST_CHILDREN = 20_000  # of one element; no feed has more, and looking at each takes time
+DEEPEST_MEDIA = 4  # a group, a content, a thumbnail; what nests deeper is no description of a picture
 
 
 def read(
@@ -73,13 +75,14 @@ def read(
         damaged: Something was lost before; goes into the result.
         last_is_cut: The document ends inside its last item, which is left out.
     """
-    kind = _name(root)[1].lower()
+    kind = _name(root)[1]
     if kind in {"item", "entry"}:
         heads, items = [], [root]
     else:
-        heads = [child for child in root if _name(child)[1].lower() == "channel"] or [root]
-        items = [found for found in root.iter(etree.Element) if str(found.tag).endswith(("item", "entry"))]
+        heads = [child for child in root if _name(child)[1] == "channel"] or [root]
+        items = [found for found in root.iter(etree.Element) if str(found.tag).lower().endswith(("item", "entry"))]
         items = [found for found in items if _name(found)[1] in {"item", "entry"}]
+        _take_out(items, {root, *heads})
     if last_is_cut:
         del items[-1:]
     base = _base(root, url)
@@ -91,7 +94,7 @@ def read(
         title=head.title,
         language=head.language or root.get(XML_LANG),
         home_url=head.home_url,
-        entries=tuple(_entry(item, _base(item, head.base or base), now) for item in items[:max_entries]),
+        entries=tuple(_entry(item, _base(item, head.base or base), now, damaged) for item in items[:max_entries]),
         entries_left_out=max(0, len(items) - max_entries),
         ttl_s=head.ttl_s,
         update_period_s=head.period_s / head.frequency if head.period_s else None,
@@ -103,22 +106,30 @@ def read(
     )
 
 
+def _take_out(items: Sequence[etree._Element], homes: Collection[etree._Element]) -> None:
+    """Take items out of elements that never closed, or they count as those elements' text."""
+    for item in reversed(items):
+        parent = item.getparent()
+        if parent is not None and parent not in homes:
+            parent.remove(item)
+
+
 def _name(element: etree._Element) -> tuple[str, str]:
-    """(what kind of namespace, local name), also where the prefix was never declared."""
+    """(what kind of namespace, local name in lower case), also where the prefix was never declared."""
     tag = str(element.tag)
     if tag.startswith("{"):
         namespace, _, local = tag[1:].partition("}")
         lowered = namespace.lower()
         kind = next((kind for part, kind in _NAMESPACES if part in lowered), None)
         if kind is not None:
-            return kind, local
-        return _PREFIXES.get(element.prefix or "", OTHER if element.prefix else ""), local
-    prefix, colon, local = tag.partition(":")
-    return (_PREFIXES.get(prefix, OTHER), local) if colon else ("", tag)
+            return kind, local.lower()
+        return _PREFIXES.get((element.prefix or "").lower(), OTHER if element.prefix else ""), local.lower()
+    prefix, colon, local = tag.lower().partition(":")
+    return (_PREFIXES.get(prefix, OTHER), local) if colon else ("", prefix)
 
 
 def _format(root: etree._Element) -> str:
-    local = _name(root)[1].lower()
+    local = _name(root)[1]
     if local in {"feed", "entry"}:
         old = root.get("version") == "0.3" or "purl.org/atom" in str(root.tag)
         return "atom-0.3" if old else "atom-1.0"
@@ -163,13 +174,13 @@ def _read_head(head: _Head, element: etree._Element, base: str) -> None:
         elif local == "ttl":
             minutes = _number(child)
             head.ttl_s = minutes * 60 if minutes else None
-        elif local == "updatePeriod":
+        elif local == "updateperiod":
             head.period_s = _PERIODS_S.get((_plain(child) or "").strip().lower())
-        elif local == "updateFrequency":
+        elif local == "updatefrequency":
             head.frequency = max(1.0, _number(child) or 1.0)
-        elif local == "skipHours":
+        elif local == "skiphours":
             head.skip_hours |= {int(hour) % 24 for one in _elements(child) if (hour := _number(one)) is not None}
-        elif local == "skipDays":
+        elif local == "skipdays":
             named = ((_plain(one) or "").strip().lower()[:3] for one in _elements(child))
             head.skip_days |= {_DAYS[day] for day in named if day in _DAYS}
 
@@ -212,20 +223,22 @@ class _Item:
     images: list[Enclosure] = field(default_factory=list)
 
 
-_PUBLISHED = ("pubDate", "published", "issued", "date", "created")
-_UPDATED = ("updated", "modified", "lastBuildDate")
+_PUBLISHED = ("pubdate", "published", "issued", "date", "created")
+_UPDATED = ("updated", "modified", "lastbuilddate")
 _DATES = frozenset((*_PUBLISHED, *_UPDATED))
 
 
-def _entry(element: etree._Element, base: str, now: datetime) -> Entry:
+def _entry(element: etree._Element, base: str, now: datetime, damaged: bool) -> Entry:
     item = _Item(language=element.get(XML_LANG))
-    for child in _elements(element):
+    for child in islice(_elements(element), MOST_CHILDREN):
         _read_child(item, child, _base(child, base))
     link = item.link
     if link is None and item.guid_is_link and item.guid is not None:
         link = usable_url(item.guid, base) if re.match(r"https?://", item.guid.strip(), re.IGNORECASE) else None
     if link is None and (about := element.get(RDF_ABOUT)):
         link = usable_url(about, base)
+    if link is None and damaged:
+        link = _swallowed_link(element, base)
     published_at, published = _date(item, (*_PUBLISHED, *_UPDATED), now)
     return Entry(
         guid=item.guid,
@@ -242,6 +255,17 @@ def _entry(element: etree._Element, base: str, now: datetime) -> Entry:
         enclosures=tuple(item.enclosures),
         images=tuple(item.images),
     )
+
+
+def _swallowed_link(element: etree._Element, base: str) -> str | None:
+    """A link that an element which never closed took in; not the one of a picture or of the feed it was taken from."""
+    for parent in islice(element.iter(etree.Element), MOST_CHILDREN):
+        if _name(parent)[1] not in {"source", "image"}:
+            links = (child for child in _elements(parent) if _name(child) == ("", "link"))
+            target = next((found for link in links if (found := usable_url(link.text or "", base))), None)
+            if target is not None:
+                return target
+    return None
 
 
 def _date(item: _Item, names: tuple[str, ...], now: datetime) -> tuple[datetime | None, str | None]:
@@ -371,7 +395,7 @@ def _read_image(item: _Item, child: _Child) -> None:
 _READERS = {
     "title": _read_title,
     "link": _read_link,
-    "origLink": _read_original,
+    "origlink": _read_original,
     "guid": _read_guid,
     "id": _read_guid,
     "identifier": _read_guid,
@@ -394,10 +418,12 @@ _READERS = {
 }
 
 
-def _read_media(item: _Item, child: etree._Element, local: str, base: str) -> None:
+def _read_media(item: _Item, child: etree._Element, local: str, base: str, depth: int = 1) -> None:
+    if depth > DEEPEST_MEDIA:
+        return
     if local == "group":
-        for one in _elements(child):
-            _read_media(item, one, _name(one)[1], base)
+        for one in islice(_elements(child), MOST_CHILDREN):
+            _read_media(item, one, _name(one)[1], base, depth + 1)
         return
     if local not in {"content", "thumbnail"}:
         if local == "title" and item.title is None:
@@ -414,9 +440,9 @@ def _read_media(item: _Item, child: etree._Element, local: str, base: str) -> No
         )
         found = Enclosure(url=target, media_type=media_type, length=_length(child.get("fileSize")))
         (item.images if picture else item.enclosures).append(found)
-    for one in _elements(child):  # media:content may hold its own media:thumbnail
+    for one in islice(_elements(child), MOST_CHILDREN):  # media:content may hold its own media:thumbnail
         if _name(one)[1] == "thumbnail":
-            _read_media(item, one, "thumbnail", base)
+            _read_media(item, one, "thumbnail", base, depth + 1)
 
 
 def _add_enclosure(item: _Item, found: Enclosure) -> None:
@@ -428,7 +454,7 @@ def _add_enclosure(item: _Item, found: Enclosure) -> None:
 def _add_author(item: _Item, child: etree._Element) -> None:
     named = next((_plain(one) for one in _elements(child) if _name(one)[1] == "name"), None)
     raw = strip_tags(named or _plain(child) or "")
-    found = _MAIL_AND_NAME.match(raw) or _NAME_AND_MAIL.match(raw)
+    found = _MAIL_AND_NAME.fullmatch(raw) or _NAME_AND_MAIL.fullmatch(raw)
     name = clean_line(found[1] if found else raw, 200)
     if name:
         item.authors.append(name)

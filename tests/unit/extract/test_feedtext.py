@@ -86,10 +86,59 @@ def test_links_are_resolved_against_the_article_and_empty_ones_dropped() -> None
     assert "7830740" not in html
 
 
+FILM = '<video controls poster="https://images.weserv.nl?url=gdb.voanews.com/5cf_w900.jpg" src="/v.mp4"></video>'
+SOUND = '<audio controls src="/v.mp3"></audio>'
+
+
+@pytest.mark.parametrize(
+    "top",
+    [
+        FILM + CAPTION,
+        FILM + CAPTION + SOUND + CAPTION,
+        FILM + CAPTION + FILM + CAPTION,
+        SOUND + CAPTION + FILM + CAPTION,
+    ],
+    ids=["a film", "again as sound", "again as a film", "sound first"],
+)
+def test_a_film_s_poster_is_the_lead(top: str) -> None:
+    said = read_feed_text(item(f"<div><i>Fri, 17 Jan 2025 14:50:11 GMT</i></div>{top}{TEXT}"))
+    assert said is not None
+    assert said.text == f"{LINE}\n\n{LINE}第二段。\n\n{LINE}第三段。"
+    assert said.images[0].url == "https://gdb.voanews.com/5cf_w900.jpg"
+    assert said.images[0].chosen_by == "feed-body"
+
+
+def test_a_film_gives_its_caption_to_its_poster() -> None:
+    said = read_feed_text(item(FILM + CAPTION + SOUND + CAPTION.replace("港口", "声音") + TEXT))
+    assert said is not None
+    assert said.images[0].caption == "港口。(资料照)"
+
+
+def test_sound_alone_leaves_with_its_caption_and_gives_no_picture() -> None:
+    said = read_feed_text(item(SOUND + CAPTION + TEXT))
+    assert said is not None
+    assert (said.text.startswith(LINE), said.images) == (True, ())
+
+
+def test_a_second_picture_stays_in_the_text_with_its_caption() -> None:
+    second = LEAD.replace("9e3c", "7aa0") + CAPTION.replace("港口", "渡轮")
+    said = read_feed_text(item(f"{LEAD}{CAPTION}{second}<p>{LINE}</p><div>{second}{LINE}</div>"))
+    assert said is not None
+    assert said.text == f"{LINE}\n\n{LINE}"
+    assert [block.text for block in said.blocks if block.kind == "figure"] == ["渡轮。(资料照)"] * 2
+    assert [image.caption for image in said.images] == ["港口。(资料照)", "渡轮。(资料照)", "渡轮。(资料照)"]
+
+
 def test_the_longer_body_is_read() -> None:
     said = read_feed_text(item("<p>short</p>", content=TEXT))
     assert said is not None
     assert said.text.startswith(LINE)
+
+
+def test_an_endless_reference_costs_its_own_place() -> None:
+    said = read_feed_text(item(f"&lt;p&gt;{LINE}&#{'9' * 5000};&lt;/p&gt;"))
+    assert said is not None
+    assert said.text == f"{LINE}\ufffd"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.feeds.cadence import WISH_CAP_S, CadencePolicy, next_poll
+from worker.feeds.cadence import WISH_CAP_S, CadencePolicy, is_silent, next_poll
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)  # a Tuesday
 POLICY = CadencePolicy(floor_s=300, ceiling_s=86_400)
@@ -101,3 +101,16 @@ def test_the_next_poll_is_neither_at_once_nor_never(
     recent = [NOW - timedelta(seconds=age) for age in reversed(ages_s)]
     waited = wait_s(recent_new_at=recent, outcome=outcome, failures=failures, ttl_s=wish_s, jitter=jitter)
     assert POLICY.floor_s <= waited <= max(POLICY.ceiling_s, WISH_CAP_S) * 1.1
+
+
+@pytest.mark.parametrize(
+    ("days_ago", "silent"),
+    [
+        pytest.param((5, 4, 3, 2, 1), False, id="daily, yesterday"),
+        pytest.param((20, 19, 18, 17, 16), True, id="daily, then nothing for 16 days"),
+        pytest.param((40, 30, 20, 19, 18), False, id="gaps of 10 days, nothing for 18"),
+        pytest.param((90, 80), False, id="too little known"),
+    ],
+)
+def test_a_feed_is_silent_by_its_own_rhythm(days_ago: tuple[int, ...], silent: bool) -> None:
+    assert is_silent([(NOW - timedelta(days=days)).timestamp() for days in days_ago], NOW) is silent

@@ -38,6 +38,10 @@ NOW = datetime(2026, 11, 24, tzinfo=UTC)
         ("Thu Jul 16 10:00:00 GMT 2020", (10, 0)),
         ("July 16, 2020 12:05 AM", (0, 5)),
         ("Jul 16, 2020", (0, 0)),
+        ("Thu, 16 Jul 2020 10:00:00 +0800 (CST)", (2, 0)),
+        ("Thu Jul 16 2020 10:00:00 GMT+0800 (China Standard Time)", (2, 0)),
+        ("Thu,16 Jul 2020 10:00:00 GMT", (10, 0)),
+        ("07/16/2020 10:00", (10, 0)),
         ("2020-07-16T10:00:00Z", (10, 0)),
         ("2020-07-16T10:00:00+08:00", (2, 0)),
         ("2020-07-16T10:00:00+0800", (2, 0)),
@@ -63,6 +67,9 @@ def test_a_date_is_read_however_it_is_written(raw: str, wanted: tuple[int, int])
     ("raw", "wanted"),
     [
         ("Thu, 16 Jul 2020 24:00:00 GMT", datetime(2020, 7, 17, tzinfo=UTC)),
+        ("2020-07", datetime(2020, 7, 1, tzinfo=UTC)),
+        ("03.04.2020", datetime(2020, 4, 3, tzinfo=UTC)),
+        ("03/03/2020", datetime(2020, 3, 3, tzinfo=UTC)),
         ("2016-12-31T23:59:60Z", datetime(2016, 12, 31, 23, 59, 59, tzinfo=UTC)),
         ("16 Jul 99 10:00 GMT", datetime(1999, 7, 16, 10, tzinfo=UTC)),
         ("2020-07-16T02:00:00.5Z", datetime(2020, 7, 16, 2, 0, 0, 500_000, tzinfo=UTC)),
@@ -78,6 +85,7 @@ def test_odd_but_lawful_dates_are_read(raw: str, wanted: datetime) -> None:
         *(None, "", "  ", "NaN", "yesterday", "2020", "1594893600", "0000-00-00", "0000-00-00T00:00:00Z"),
         *("1970-01-01T00:00:00Z", "Thu, 01 Jan 1970 00:00:00 GMT", "Tue, 31 Feb 2020 10:00:00 GMT", "2020-13-01"),
         *("2020-07-16T25:00:00Z", "2020-07-16T10:61:00Z", "2020-07-16T10:00:00+99:99", "16 Foo 2020", "13/13/2020"),
+        *("03/04/2020", "0/1/2020", "2020-13", "2020-00", "(CST)"),
         *("9999-99-99", "٢٠٢٠-٠٧-١٦x", "Thu, 16 Jul 2020 10:00:00 GMT and more"),
     ],
 )
@@ -90,7 +98,7 @@ def test_a_date_in_the_future_is_now(raw: str) -> None:
     assert read_date(raw, now=NOW) == NOW
 
 
-@pytest.mark.parametrize("piece", ["9", " ", "2020-", "Jul ", "1:", "+", "年", "Thu, ", "\x00"])
+@pytest.mark.parametrize("piece", ["9", " ", "2020-", "(", "Jul ", "1:", "+", "年", "Thu, ", "\x00"])
 def test_a_hostile_date_takes_no_time(piece: str) -> None:
     began = time.process_time()
     assert read_date(piece * 50_000, now=NOW) is None

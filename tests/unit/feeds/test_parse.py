@@ -259,6 +259,40 @@ def test_all_other_facts_of_an_item_are_read() -> None:
     assert [one.url.rpartition("/")[2] for one in entry.images] == ["1.jpg", "2.png", "3.jpg"]
 
 
+@pytest.mark.parametrize(
+    ("author", "name"),
+    [
+        ("b@news.example (B. Writer)", "B. Writer"),
+        ("B. Writer &lt;b@news.example&gt;", "B. Writer"),
+        ("B. Writer <![CDATA[<b@news.example>]]>", "B. Writer"),
+        ("b@news.example", "b@news.example"),
+        ("B. Writer (Daily)", "B. Writer (Daily)"),
+    ],
+)
+def test_an_author_is_a_name_without_the_address_beside_it(author: str, name: str) -> None:
+    assert only(f"<item><link>/1</link><author>{author}</author></item>").authors == (name,)
+
+
+@pytest.mark.parametrize(
+    "piece", ["@", "<@", " <a@", "a@b", "a@b (", ")", "a ", "<a@b", " (", "&#", "&#9", "&lt;@"], ids=str.strip
+)
+@pytest.mark.parametrize("start", ["", "x", "a@b (", "x <"], ids=str.strip)
+def test_a_hostile_author_takes_no_time(start: str, piece: str) -> None:
+    author = start + piece * (1_000_000 // len(piece))
+    began = time.process_time()
+    only(f"<item><link>/1</link><author><![CDATA[{author}]]></author></item>")
+    assert time.process_time() - began < 1
+
+
+def test_element_names_in_capitals_are_read() -> None:
+    entry = only(
+        "<ITEM><TITLE>T</TITLE><LINK>/1</LINK><GUID>g</GUID><DESCRIPTION>Text</DESCRIPTION>"
+        "<PUBDATE>2020-07-16</PUBDATE><DC:CREATOR>A. Writer</DC:CREATOR></ITEM>"
+    )
+    assert (entry.title, entry.url, entry.guid, entry.html) == ("T", "https://news.example/1", "g", "Text")
+    assert (entry.published_at, entry.authors) == (datetime(2020, 7, 16, tzinfo=UTC), ("A. Writer",))
+
+
 def test_names_of_other_vocabularies_do_not_hide_an_item_s_own() -> None:
     entry = only(
         "<item><media:title>Picture</media:title><itunes:title>Sound</itunes:title><title>T</title>"
@@ -354,6 +388,61 @@ def test_an_unclosed_cdata_section_costs_nothing(rest: str) -> None:
     assert feed.damaged
 
 
+BEHIND = "<link>/9</link><guid>g9</guid><description>Text 9</description></item>"
+
+
+@pytest.mark.parametrize(
+    ("broken", "title", "html"),
+    [
+        (f"<item><title>a <b>x</title>{BEHIND}", "a x", "Text 9"),
+        (f"<item><title>a</b> x</title>{BEHIND}", "a x", "Text 9"),
+        (f"<item><title>T</title><br>{BEHIND}", "T", "Text 9"),
+        (f"<item><title>T</title><br></br>{BEHIND}", "T", "Text 9"),
+        (f"<item><title>T</title><summary><p>A<br>B &amp;amp; C</summary>{BEHIND}", "T", "<p>A<br>B &#38;amp; C"),
+        (f"<item><title>T</title><summary><p>A<br><![CDATA[<i>B</i>]]></summary>{BEHIND}", "T", "<p>A<br><i>B</i>"),
+        (f"<item><title>T</title><summary><b><i>A</b></i> B</summary>{BEHIND}", "T", "<b><i>A</b></i> B"),
+    ],
+)
+def test_html_that_is_no_xml_costs_neither_its_item_nor_the_next(broken: str, title: str, html: str) -> None:
+    feed = parse(rss(item(1) + broken + item(2)))
+    assert [entry.title for entry in feed.entries] == ["Title 1", title, "Title 2"]
+    assert (feed.entries[1].url, feed.entries[1].guid) == ("https://news.example/9", "g9")
+    assert feed.entries[1].html == html
+    assert (feed.entries[0], feed.entries[2]) == parse(rss(item(1) + item(2))).entries
+    assert not feed.damaged
+
+
+def test_an_element_that_never_closes_costs_neither_the_link_nor_the_next_item() -> None:
+    feed = parse(rss(f"<item><title>T</title><p>{BEHIND}" + item(2)))
+    assert [(entry.title, entry.url) for entry in feed.entries] == [
+        ("T", "https://news.example/9"),
+        ("Title 2", "https://news.example/2"),
+    ]
+    assert feed.damaged
+
+
+def test_the_link_of_a_source_is_not_the_item_s() -> None:
+    feed = parse(rss("<item><title>T</title><source><title>S</title><link>/s</link></source><p></item>" + item(2)))
+    assert feed.entries[0].url is None
+
+
+@pytest.mark.parametrize("later", ["", "<description><![CDATA[<!-- more --> x]]></description>", "<!-- end -->"])
+def test_an_unclosed_comment_costs_nothing(later: str) -> None:
+    feed = parse(
+        rss(f"<item><title>T</title><description>a <!-- b</description><link>/9</link></item>{item(2, later)}")
+    )
+    assert [entry.title for entry in feed.entries] == ["T", "Title 2"]
+    assert (feed.entries[0].html, feed.entries[0].url) == ("a <!-- b", "https://news.example/9")
+    assert feed.damaged
+
+
+def test_what_is_commented_out_is_left_out() -> None:
+    out = f"<!-- {item(1, '<content:encoded><![CDATA[x]]></content:encoded>')} <item/> -->"
+    feed = parse(rss(out + item(2, "<!-- <link>/no</link> -->") + out))
+    assert [entry.url for entry in feed.entries] == ["https://news.example/2"]
+    assert not feed.damaged
+
+
 def test_prefixes_that_nobody_declared_are_read() -> None:
     entry = only("<item><link>/1</link><undeclared:x>y</undeclared:x><title>T</title></item>")
     assert entry.title == "T"
@@ -442,6 +531,10 @@ FLOODS = {
     "prefixes": "<a:b:",
     "nested": "<b>",
     "nested in items": "<item><b><b>",
+    "items in comments": "<!--</item>",
+    "titles": "<title>",
+    "titles that do not close": "<title><b></title>",
+    "breaks": "<br>",
 }
 
 
@@ -457,6 +550,20 @@ def test_a_hostile_document_takes_bounded_time(start: str, piece: str) -> None:
     else:
         assert len(feed.entries) <= 5000
     assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize("piece", ["<link>/a</link>", "<enclosure url='/a'/>", "<media:content url='/a'/>"])
+def test_an_item_of_countless_elements_takes_bounded_time(piece: str) -> None:
+    began = time.process_time()
+    parse(rss(f"<item><title>T</title>{piece * 400_000}</item>"))
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize("name", ["media:group", "media:thumbnail"])
+def test_media_may_nest_only_so_deep(name: str) -> None:
+    nested = f"<{name}>" * 1_500 + '<media:content url="/1.jpg"/>' + f"</{name}>" * 1_500
+    entry = only(f"<item><title>T</title><link>/1</link>{nested}</item>")
+    assert (entry.title, entry.images) == ("T", ())
 
 
 def test_an_element_with_too_many_attributes_is_refused() -> None:
