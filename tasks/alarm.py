@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 
+from tasks.base import OUTAGES
 from worker.stages import Deps
 
 log = logging.getLogger("newsmill")
@@ -48,6 +49,8 @@ class Alarm:
             return
         try:
             self._ring(doors)
+        except OUTAGES as error:
+            log.warning("alarm.paused", extra={"error": f"{type(error).__name__}: {error}"[:300]})
         except Exception as error:
             log.exception("alarm.failed")
             doors.report(error, stage="dispatch", tags={})

@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
+import logging
+
 from celery import chain
+from celery.exceptions import OperationalError
 
 from tasks.alarm import Alarm
 from tasks.app import app
-from tasks.base import StageTask
+from tasks.base import OUTAGES, StageTask
 from tasks.process import deps
 from worker import stages
 from worker.model import State
 from worker.stages import Deps
 
+log = logging.getLogger("newsmill")
+
 
 def start(doors: Deps) -> int:
-    """Dispatch, here and now: start the chains of what may start. Returns: how many."""
+    """Dispatch, here and now: start the chains of what may start. Returns: how many.
+
+    Raises: OperationalError: the broker takes nothing; what it did not take is given back.
+    """
     dispatched = stages.dispatch(doors)
-    for batch in dispatched.batches:
-        line(batch.state).apply_async((list(batch.ids),), root_id=batch.token, argsrepr=batch.label)
+    for place, batch in enumerate(dispatched.batches):
+        try:
+            line(batch.state).apply_async((list(batch.ids),), root_id=batch.token, argsrepr=batch.label)
+        except OperationalError:
+            stages.unstarted(doors, dispatched.batches[place:])
+            raise
     alarm.set(doors, dispatched.look_again_at)
     return len(dispatched.batches)
+
+
+def start_further(doors: Deps) -> None:
+    """Dispatch behind a stage that made room. Its trouble must not cost the stage's own articles their next one."""
+    try:
+        start(doors)
+    except OUTAGES as error:
+        log.warning("dispatch.paused", extra={"error": f"{type(error).__name__}: {error}"[:300]})
+    except Exception as error:
+        log.exception("dispatch.failed")
+        doors.report(error, stage="dispatch", tags={})
 
 
 def line(state: State) -> chain:
@@ -32,7 +55,7 @@ def line(state: State) -> chain:
 alarm = Alarm(start)
 
 
-@app.task(name="articles.dispatch")
+@app.task(name="articles.dispatch", throws=OUTAGES)
 def dispatch() -> int:
     """Beat's tick: the safety net behind the dispatches in process. Returns: the chains started."""
     stages.tick(deps(), "articles.dispatch")
@@ -43,14 +66,14 @@ def dispatch() -> int:
 def download(self: StageTask, article_ids: list[int]) -> list[int]:
     """URLs -> exchanges in the spool; hands on the ids that went well."""
     went_well = stages.download(deps(), article_ids, token=self.request.root_id)
-    start(deps())  # the sites that were just asked may take the next one
+    start_further(deps())  # the sites that were just asked may take the next one
     return went_well
 
 
 def handed_on(went_well: list[int]) -> list[int]:
     """What a stage hands on; a chain that ends early has made room for others."""
     if not went_well:
-        start(deps())
+        start_further(deps())
     return went_well
 
 
@@ -76,7 +99,7 @@ def archive(self: StageTask, article_ids: list[int]) -> list[int]:
 def publish(self: StageTask, article_ids: list[int]) -> list[int]:
     """Records -> confirmed messages; returns the ids that are published."""
     published = stages.publish(deps(), article_ids, token=self.request.root_id)
-    start(deps())  # there is room in flight again
+    start_further(deps())  # there is room in flight again
     return published
 
 

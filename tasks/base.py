@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from celery import Task
+from celery.exceptions import OperationalError
 
-NOTHING: list[int] = []
+from worker.errors import NewsmillError
+
+OUTAGES = (NewsmillError, OperationalError)  # of our own ledger, store or broker: logged as such, nothing to report
 
 
 class StageTask(Task):  # type: ignore[misc]
     """A stage of the line: ids in, the ids that went well out. The lease is the chain's root id."""
+
+    throws = OUTAGES
 
     def __call__(self, article_ids: list[int], *args: Any, **kwargs: Any) -> list[int]:
         went_well: list[int] = self.run(article_ids, *args, **kwargs)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+import redis
+from kombu import Connection
 
 from worker.ledger.migrate import migrate
 from worker.ledger.session import Ledger
@@ -20,17 +21,40 @@ SHARED = Path(os.environ.get("NEWSMILL_TEST_SHARED", REPOSITORY.parent / "shared
 REQUIRED = os.environ.get("NEWSMILL_TEST_REQUIRE", "")  # CI: "all"; a missing part is then an error, not a skip
 
 
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+POSTGRES = os.environ.get("NEWSMILL_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/postgres")
+RABBITMQ = "amqp://guest:guest@127.0.0.1:5672//"
+
+
+def _postgres_lets_us_in() -> bool:
+    try:
+        with psycopg.connect(POSTGRES, connect_timeout=2) as admin:
+            return bool(admin.execute("SELECT rolcreatedb FROM pg_roles WHERE rolname = current_user").fetchone())
+    except psycopg.Error:
+        return False
+
+
+def _redis_lets_us_in() -> bool:
+    with redis.Redis(port=6379, socket_timeout=2) as client:
+        try:
+            return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+
+def _rabbitmq_lets_us_in() -> bool:
+    with Connection(RABBITMQ, connect_timeout=2) as connection:
+        try:
+            connection.connect()
+        except (OSError, *connection.connection_errors):
+            return False
+        return True
 
 
 NEEDS = {
     "shared": (SHARED.is_dir, f"the recorded data is not at {SHARED}"),
-    "postgres": (lambda: _answers(5432), "no PostgreSQL on 127.0.0.1:5432"),
-    "redis": (lambda: _answers(6379), "no Redis on 127.0.0.1:6379"),
-    "rabbitmq": (lambda: _answers(5672), "no RabbitMQ on 127.0.0.1:5672"),
+    "postgres": (_postgres_lets_us_in, "no PostgreSQL on 127.0.0.1:5432 lets us make databases as root"),
+    "redis": (_redis_lets_us_in, "no Redis on 127.0.0.1:6379 answers without a password"),
+    "rabbitmq": (_rabbitmq_lets_us_in, "no RabbitMQ on 127.0.0.1:5672 lets guest in"),
 }
 
 
@@ -48,9 +72,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def shared() -> Path:
     """The recorded data; use with ``@pytest.mark.shared``."""
     return SHARED
-
-
-POSTGRES = os.environ.get("NEWSMILL_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/postgres")
 
 
 @pytest.fixture(scope="session")

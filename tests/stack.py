@@ -19,7 +19,7 @@ import redis as redis_client
 from kombu import Connection
 
 from config.settings import Settings, embedded_socket
-from tests.conftest import POSTGRES, REPOSITORY
+from tests.conftest import POSTGRES, RABBITMQ, REPOSITORY
 from worker import wiring
 from worker.embedded import EmbeddedRedis
 from worker.ledger import articles, feeds
@@ -32,7 +32,6 @@ from worker.urls import gate_key
 KINDS = ("sqlite-embedded", "postgres-redis", "postgres-rabbitmq")
 # each process of a parallel test run has a database of its own: some tests flush theirs
 REDIS = f"redis://127.0.0.1:6379/{9 + int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0')[2:]) % 5}"
-RABBITMQ = "amqp://guest:guest@127.0.0.1:5672//"
 FAST = {
     "NEWSMILL_ALLOW_NETWORKS": "127.0.0.0/8",
     "NEWSMILL_HOST_DELAY_S": "0",
@@ -221,7 +220,7 @@ def _forget_rabbitmq(namespace: str) -> None:
 
 
 def purge(made: Stack) -> None:
-    """Everything that is queued is gone, as after FLUSHALL."""
+    """Everything of this installation that the broker held is gone, as after FLUSHALL; what is others' stays."""
     if made.kind.endswith("rabbitmq"):
         with Connection(RABBITMQ) as connection:
             for name in ("control", "work", "fetch"):
@@ -230,8 +229,7 @@ def purge(made: Stack) -> None:
         with redis_client.Redis(unix_socket_path=str(embedded_socket(made.home.absolute()))) as client:
             client.flushall()
     else:
-        with redis_client.Redis.from_url(REDIS) as client:
-            client.flushdb()
+        _forget_redis(made.env["NEWSMILL_NAMESPACE"])
 
 
 def marks(kind: str) -> Sequence[str]:

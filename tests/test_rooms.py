@@ -103,6 +103,29 @@ def test_a_library_is_known_behind_its_door_only(library: str) -> None:
     assert wrong == []
 
 
+@pytest.mark.parametrize("path", python_files("tasks"), ids=name_of)
+def test_nothing_waits_in_the_broker(path: Path) -> None:
+    """Waiting is a row's ``ready_at``: no ETA, no countdown, no retry of Celery's."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    waits = [node.arg for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg in {"eta", "countdown"}]
+    retries = [node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "retry"]
+    assert (waits, retries) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "path", python_files("tasks", "worker/stages", *(f"worker/{room}" for room in ROOMS)), ids=name_of
+)
+def test_no_worker_sleeps(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    sleeps = [
+        node.lineno
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Attribute) and node.attr == "sleep")
+        or (isinstance(node, ast.Name) and node.id == "sleep")
+    ]
+    assert sleeps == []
+
+
 @pytest.mark.parametrize("path", python_files("worker", "tasks"), ids=name_of)
 def test_only_entry_points_read_the_environment(path: Path) -> None:
     entry_points = {"worker/cli/main.py", "tasks/main.py"}

@@ -67,7 +67,7 @@ def bundle(
     page = _final_response(exchange_data)
     named = f"{article_id}-{revision}"
     written = written_moment(written_at)
-    facts = json.dumps(metadata, ensure_ascii=False, allow_nan=False, sort_keys=True, indent=1)
+    facts = json.dumps(metadata, ensure_ascii=False, allow_nan=False, sort_keys=True)
     facts_block = facts.encode("utf-8", "replace")
     facts_id = record_id_of("metadata", named, written, digest(facts_block))
     info_block = (

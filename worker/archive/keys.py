@@ -5,6 +5,7 @@ Text and picture keys have the digest's first two digits as a folder, so that no
 
 from __future__ import annotations
 
+import hashlib
 import re
 from datetime import datetime
 
@@ -49,9 +50,9 @@ def picture_key(sha256: str, media_type: str) -> str:
     return f"pictures/{_by_digest(sha256)}.{_EXTENSIONS.get(media_type, 'bin')}"
 
 
-def spool_key(sha256: str) -> str:
-    """Of an exchange in hand, by the digest of its records."""
-    return f"spool/{_by_digest(sha256)}.warc.gz"
+def spool_key(article_id: str, records: bytes) -> str:
+    """Of an exchange in hand, by the digest of its records. No two articles share one: each sweeps its own."""
+    return f"spool/{_by_digest(hashlib.sha256(article_id.encode() + records).hexdigest())}.warc.gz"
 
 
 def _day(moment: datetime) -> str:

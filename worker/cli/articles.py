@@ -274,11 +274,12 @@ def _list(wanted: Wanted, limit: int, *, as_json: bool) -> None:
 
 def _retry(ids: Sequence[str], wanted: Wanted, *, as_json: bool) -> None:
     from worker.ledger import articles
+    from worker.urls import gate_key
 
     with opened_ledger() as ledger, ledger.transaction() as tx:
         chosen = _chosen(tx, ids, wanted)
         allowed = [row.id for row in chosen if row.state in wanted.states]
-        retried = set(articles.retry(tx, allowed, now=now_utc()))
+        retried = set(articles.retry(tx, allowed, now=now_utc(), host_of=gate_key))
     done = [row.article_id for row in chosen if row.id in retried]
     if as_json:
         show.as_json({"retried": done})

@@ -8,13 +8,13 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from worker.cli import context, show
 from worker.cli.doors import now_utc, opened_ledger
+from worker.feeds.cadence import is_silent
 from worker.model import OPEN_STATES, TERMINAL_STATES
 
 if TYPE_CHECKING:
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 LATE_TICKS = 3  # beat is late after so many missed ticks
-RHYTHM_KNOWN = 5  # moments with something new before a feed's silence means anything
-SILENCE_GAPS = 3.0  # a feed is silent after so many times its longest gap
-SILENCE_FLOOR = timedelta(days=1)
 WATCH_S = 2.0
 COUNTED_AT_MOST = 100_000  # articles of the last hour
 
@@ -107,19 +104,6 @@ def feed_figures(rows: Sequence[Row], now: datetime) -> dict[str, Any]:
         "silent": [row.slug for row in live if is_silent(row.rhythm, now)],
         "gone": [row.slug for row in rows if row.gone_at is not None],
     }
-
-
-def is_silent(rhythm: Sequence[float], now: datetime) -> bool:
-    """Has a feed shown nothing new for much longer than ever before?
-
-    Args:
-        rhythm: When something new was seen, seconds since the epoch, oldest first.
-        now: Aware, UTC.
-    """
-    if len(rhythm) < RHYTHM_KNOWN:
-        return False
-    longest_s = max(later - earlier for earlier, later in pairwise(rhythm))
-    return now.timestamp() - rhythm[-1] > max(SILENCE_GAPS * longest_s, SILENCE_FLOOR.total_seconds())
 
 
 def beat_trouble(ticks: Mapping[str, datetime], *, now: datetime, tick_s: float) -> str | None:

@@ -6,7 +6,7 @@ token, the expected state and that nobody is at it; saving needs the token, the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from worker.ledger.hosts import PaceOf, open_hosts, reserve
+from worker.ledger.hosts import PaceOf, ensure, open_hosts, reserve
 from worker.ledger.session import insert_new
 from worker.ledger.tables import Row, aliases, articles, entries, feeds, hosts, publications, records, sightings, slots
 from worker.model import OPEN_STATES, TERMINAL_STATES, State
@@ -57,26 +57,26 @@ def insert_discovered(
 class Standing:
     """How the leases stand.
 
-    ``in_flight``: rows in a queue or a worker; ``moving``: those of them that are at work, or have not been queued for
-    so long that their message may be lost; ``lost``: rows that lost their worker in every attempt they had.
+    ``in_flight``: rows in a queue or a worker; ``queued``: those that wait for a worker, and not for so long that their
+    message may be lost; ``lost``: rows that lost their worker in every attempt they had.
     """
 
     in_flight: int
-    moving: int
+    queued: int
     lost: int
 
 
 def standing(connection: Connection, *, now: datetime, queued_until: datetime, max_attempts: int) -> Standing:
     """One look at the leases; a row that is queued until before ``queued_until`` has been so for long."""
     live = articles.c.lease_until > now
-    moving = sa.and_(live, sa.or_(articles.c.begun, articles.c.lease_until > queued_until))
+    queued = sa.and_(live, sa.not_(articles.c.begun), articles.c.lease_until > queued_until)
     vanished = sa.and_(articles.c.lease_until <= now, articles.c.begun, articles.c.attempts >= max_attempts)
     row = connection.execute(
-        sa.select(sa.func.count().filter(live), sa.func.count().filter(moving), sa.func.count().filter(vanished)).where(
+        sa.select(sa.func.count().filter(live), sa.func.count().filter(queued), sa.func.count().filter(vanished)).where(
             articles.c.lease_until.is_not(None)
         )
     ).one()
-    return Standing(in_flight=row[0], moving=row[1], lost=row[2])
+    return Standing(in_flight=row[0], queued=row[1], lost=row[2])
 
 
 def in_flight(connection: Connection, *, now: datetime) -> int:
@@ -88,8 +88,8 @@ def _free(now: datetime) -> sa.ColumnElement[bool]:
     return sa.or_(articles.c.lease_until.is_(None), articles.c.lease_until <= now)
 
 
-def give_up_lost(connection: Connection, *, now: datetime, max_attempts: int) -> list[int]:
-    """Quarantine rows whose every attempt vanished with its worker: nobody was left to say so.
+def give_up_lost(connection: Connection, *, now: datetime, max_attempts: int) -> list[Row]:
+    """Quarantine rows whose every attempt vanished with its worker: nobody was left to say so. Returns: the rows.
 
     Looks only at expired leases; call under the dispatch lock.
     """
@@ -105,9 +105,9 @@ def give_up_lost(connection: Connection, *, now: datetime, max_attempts: int) ->
             lease_until=None,
             begun=False,
         )
-        .returning(articles.c.id)
+        .returning(articles)
     )
-    return list(connection.scalars(statement))
+    return list(connection.execute(statement))
 
 
 _READY_COLUMNS = (
@@ -201,6 +201,16 @@ def lease(
     return [row.id for row in chosen]
 
 
+def unlease(connection: Connection, token: str, ids: Sequence[int]) -> None:
+    """Take a chain's lease back that could not be started: its rows are ready again, their sites free."""
+    connection.execute(
+        articles.update()
+        .where(articles.c.id.in_(ids), articles.c.lease_token == token, sa.not_(articles.c.begun))
+        .values(lease_token=None, lease_until=None)
+    )
+    connection.execute(slots.delete().where(slots.c.holder.in_([holder(token, article_pk) for article_pk in ids])))
+
+
 def holder(token: str, article_pk: int) -> str:
     """Who holds a slot: the lease and the article, so that a lost lease's slot is nobody else's."""
     return f"{token}:{article_pk}"
@@ -232,12 +242,11 @@ def next_ready_at(connection: Connection, *, now: datetime, horizon: datetime) -
 # ---------------------------------------------------------------- a stage's work
 
 
-def begin(
-    connection: Connection, ids: Sequence[int], *, token: str, state: State, now: datetime, until: datetime
-) -> list[Row]:
+def begin(connection: Connection, ids: Sequence[int], *, token: str, state: State, until: datetime) -> list[Row]:
     """Start a stage on the rows that are still ours: counts the attempt, takes the working lease.
 
-    A message delivered again, late, or after its rows were given to another chain finds nothing here.
+    A message delivered again, late, or after its rows were given to another chain finds nothing here. Nor does one
+    whose worker vanished: dispatch starts those rows anew, each alone.
     """
     statement = (
         articles.update()
@@ -245,7 +254,7 @@ def begin(
             articles.c.id.in_(ids),
             articles.c.lease_token == token,
             articles.c.state == state,
-            sa.or_(sa.not_(articles.c.begun), articles.c.lease_until <= now),
+            sa.not_(articles.c.begun),
         )
         .values(attempts=articles.c.attempts + 1, begun=True, lease_until=until)
         .returning(articles)
@@ -266,13 +275,35 @@ _SAVE_OURS = articles.update().where(
 
 def _save_ours(connection: Connection, row: Row, changes: Mapping[str, Any]) -> bool:
     """Save to a row, if it is still ours: the same lease, state and attempt as when its stage began."""
-    ours = {
+    return connection.execute(_SAVE_OURS, {**changes, **_ours(row)}).rowcount == 1
+
+
+def _ours(row: Row) -> dict[str, Any]:
+    return {
         "our_id": row.id,
         "our_token": row.lease_token,
         "our_state": row.state,
         "our_attempts": row.attempts,
     }
-    return connection.execute(_SAVE_OURS, {**changes, **ours}).rowcount == 1
+
+
+def _save_all_ours(connection: Connection, changed: Sequence[tuple[Row, Mapping[str, Any]]]) -> set[int]:
+    """As ``_save_ours`` for several rows of one lease and state, all with the same fields. Returns: the ids saved."""
+    if not changed:
+        return set()
+    first = changed[0][0]
+    still_ours = sa.select(articles.c.id).where(
+        articles.c.id.in_([row.id for row, _ in changed]),
+        sa.tuple_(articles.c.id, articles.c.attempts).in_([(row.id, row.attempts) for row, _ in changed]),
+        articles.c.lease_token == first.lease_token,
+        articles.c.state == first.state,
+        articles.c.begun,
+    )
+    saved = set(connection.scalars(still_ours.order_by(articles.c.id).with_for_update()))
+    changes = [{**values, **_ours(row)} for row, values in changed if row.id in saved]
+    if changes:
+        connection.execute(_SAVE_OURS, changes)
+    return saved
 
 
 def advance(
@@ -282,8 +313,24 @@ def advance(
 
     Returns: False: the row is somebody else's by now; nothing was saved and nothing must be done for it.
     """
-    step = {"state": state, "attempts": 0, "begun": False, "ready_at": now, "lease_until": until}
-    return _save_ours(connection, row, {**step, **values})
+    return _save_ours(connection, row, {**_step(state, until, now), **values})
+
+
+def advance_all(
+    connection: Connection,
+    changed: Sequence[tuple[Row, Mapping[str, Any]]],
+    *,
+    state: State,
+    until: datetime,
+    now: datetime,
+) -> set[int]:
+    """As ``advance`` for the rows of one chain, all with values for the same fields. Returns: the ids saved."""
+    step = _step(state, until, now)
+    return _save_all_ours(connection, [(row, {**step, **values}) for row, values in changed])
+
+
+def _step(state: State, until: datetime, now: datetime) -> dict[str, Any]:
+    return {"state": state, "attempts": 0, "begun": False, "ready_at": now, "lease_until": until}
 
 
 def end(
@@ -297,8 +344,18 @@ def end(
     values: Mapping[str, Any] | None = None,
 ) -> bool:
     """Bring a row to its terminal state. Returns: False: it is somebody else's by now."""
-    closed = {"ended_at": now, "lease_token": None, "lease_until": None, "begun": False}
-    return _save_ours(connection, row, {"state": state, "reason": reason, "detail": detail, **closed, **(values or {})})
+    closed = {**_closed(state, now), "reason": reason, "detail": detail}
+    return _save_ours(connection, row, {**closed, **(values or {})})
+
+
+def end_all(connection: Connection, rows: Sequence[Row], *, state: State, now: datetime) -> set[int]:
+    """Bring the rows of one chain to a terminal state that needs no reason. Returns: the ids that were still ours."""
+    closed = _closed(state, now)
+    return _save_all_ours(connection, [(row, closed) for row in rows])
+
+
+def _closed(state: State, now: datetime) -> dict[str, Any]:
+    return {"state": state, "ended_at": now, "lease_token": None, "lease_until": None, "begun": False}
 
 
 def let_go(
@@ -364,13 +421,29 @@ def sightings_of(connection: Connection, article_ids: Sequence[str]) -> dict[str
     return found
 
 
+def lock(connection: Connection, ids: Sequence[int]) -> None:
+    """Nobody else saves to these rows until the transaction ends. On SQLite nobody could anyway."""
+    if connection.dialect.name != "sqlite":
+        chosen = sa.select(articles.c.id).where(articles.c.id.in_(ids)).order_by(articles.c.id)
+        connection.execute(chosen.with_for_update())
+
+
 def claim_alias(connection: Connection, alias_id: str, article_id: str) -> str:
-    """Say that an article is also known under another identity. Returns: whose identity that is now."""
-    owner = connection.scalar(sa.select(articles.c.article_id).where(articles.c.article_id == alias_id).limit(1))
+    """Say that an article is also known under another identity. Returns: whose identity that is now.
+
+    An article of that identity stays its owner, and is locked.
+    """
+    chosen = sa.select(articles.c.article_id).where(articles.c.article_id == alias_id).limit(1)
+    owner = connection.scalar(chosen.with_for_update())
     if owner is not None:
         return str(owner)
-    insert_new(connection, aliases, [{"alias_id": alias_id, "article_id": article_id}], returning=[aliases.c.alias_id])
+    add_alias(connection, alias_id, article_id)
     return str(connection.scalar(sa.select(aliases.c.article_id).where(aliases.c.alias_id == alias_id)))
+
+
+def add_alias(connection: Connection, alias_id: str, article_id: str) -> None:
+    """Make an article known under another identity, if nobody is yet."""
+    insert_new(connection, aliases, [{"alias_id": alias_id, "article_id": article_id}], returning=[aliases.c.alias_id])
 
 
 def known_under(connection: Connection, article_ids: Sequence[str]) -> dict[str, str]:
@@ -436,24 +509,43 @@ def counts(connection: Connection) -> dict[str, int]:
     return {state.value: found.get(state.value, 0) for state in (*OPEN_STATES, *TERMINAL_STATES)}
 
 
-def retry(connection: Connection, ids: Sequence[int], *, now: datetime) -> list[int]:
+def retry(connection: Connection, ids: Sequence[int], *, now: datetime, host_of: Callable[[str], str]) -> list[int]:
     """Send set-aside rows down the line again, from the latest stage whose input is still held.
 
-    A page once fetched is not fetched again: rows with a kept exchange go on at extraction.
-    Returns: the ids that were really set aside (rejected or quarantined) and are ready now.
+    A page once fetched is not fetched again, unless it said no: a 404 or a wall may be gone by now.
+
+    Args:
+        host_of: The site of a URL: a page that is asked anew is asked where the feed said, not where it once led.
+
+    Returns: the ids that are ready now. Not among them: rows that were not set aside (rejected or quarantined), and
+        those of which nothing is left to go on with, neither a URL nor the feed's text.
     """
+    problem = articles.c.exchange["problem"].as_string()
+    is_held = sa.and_(articles.c.spooled, articles.c.exchange.is_not(None))
+    is_page = sa.and_(articles.c.fetch_url.is_(None), sa.or_(problem.is_(None), articles.c.url.is_(None)))
     resumed = sa.case(
-        (articles.c.archived_at.is_not(None), State.ARCHIVED.value),
-        (sa.and_(articles.c.spooled, articles.c.exchange.is_not(None)), State.DOWNLOADED.value),
+        (sa.and_(articles.c.archived_at.is_not(None), articles.c.spooled), State.ARCHIVED.value),
+        (sa.and_(is_held, is_page), State.DOWNLOADED.value),
         else_=State.DISCOVERED.value,
     )
     statement = (
         articles.update()
-        .where(articles.c.id.in_(ids), articles.c.state.in_([State.REJECTED, State.QUARANTINED]))
+        .where(
+            articles.c.id.in_(ids),
+            articles.c.state.in_([State.REJECTED, State.QUARANTINED]),
+            sa.or_(articles.c.url.is_not(None), articles.c.spooled),
+        )
         .values(state=resumed, reason=None, detail=None, ended_at=None, ready_at=now, attempts=0, fetch_url=None)
-        .returning(articles.c.id)
+        .returning(articles.c.id, articles.c.state, articles.c.url, articles.c.host)
     )
-    return list(connection.scalars(statement))
+    rows = list(connection.execute(statement))
+    elsewhere = [(row, host_of(row.url)) for row in rows if row.state == State.DISCOVERED]
+    moved = [{"of": row.id, "site": host} for row, host in elsewhere if host != row.host]
+    if moved:
+        ensure(connection, [one["site"] for one in moved], now=now)
+        at_home = articles.update().where(articles.c.id == sa.bindparam("of")).values(host=sa.bindparam("site"))
+        connection.execute(at_home, moved)
+    return [row.id for row in rows]
 
 
 def drop(connection: Connection, ids: Sequence[int]) -> list[int]:
@@ -514,19 +606,12 @@ def audit(connection: Connection) -> dict[str, int]:
 
 def sweepable(connection: Connection, *, ended_before: datetime, set_aside_before: datetime, limit: int) -> list[Row]:
     """Ended rows whose working bodies may go; set-aside ones are kept longer, for a retry without a fetch."""
-    statement = (
-        sa.select(articles.c.id, articles.c.exchange, articles.c.picture)
-        .where(
-            articles.c.spooled,
-            sa.or_(
-                sa.and_(articles.c.state.in_([State.PUBLISHED, State.DUPLICATE]), articles.c.ended_at <= ended_before),
-                articles.c.ended_at <= set_aside_before,
-            ),
-        )
-        .order_by(articles.c.ended_at)
-        .limit(limit)
+    ended = sa.and_(articles.c.state.in_([State.PUBLISHED, State.DUPLICATE]), articles.c.ended_at <= ended_before)
+    set_aside = sa.and_(
+        articles.c.state.in_([State.REJECTED, State.QUARANTINED]), articles.c.ended_at <= set_aside_before
     )
-    return list(connection.execute(statement))
+    statement = sa.select(articles.c.id, articles.c.exchange, articles.c.picture)
+    return list(connection.execute(statement.where(articles.c.spooled, sa.or_(ended, set_aside)).limit(limit)))
 
 
 def swept(connection: Connection, ids: Sequence[int]) -> None:
@@ -539,21 +624,10 @@ def swept(connection: Connection, ids: Sequence[int]) -> None:
 def lags_s(connection: Connection, *, since: datetime, limit: int = 2000) -> list[float]:
     """Seconds from discovery to publication of the articles published since a moment, newest first."""
     statement = (
-        sa.select(articles.c.discovered_at, articles.c.ended_at)
-        .where(articles.c.state == State.PUBLISHED, articles.c.ended_at >= since)
-        .order_by(articles.c.ended_at.desc())
+        sa.select(articles.c.discovered_at, publications.c.confirmed_at)
+        .join(publications, publications.c.id == articles.c.id)
+        .where(publications.c.confirmed_at >= since)
+        .order_by(publications.c.confirmed_at.desc())
         .limit(limit)
     )
-    return [(row.ended_at - row.discovered_at).total_seconds() for row in connection.execute(statement)]
-
-
-def spool_keys_in_use(connection: Connection, keys: Sequence[str], *, besides: Sequence[int]) -> set[str]:
-    """Those of the spool's keys that other rows, still unswept, hold too."""
-    key_of_exchange = articles.c.exchange["key"].as_string()
-    key_of_picture = articles.c.picture["spool"].as_string()
-    statement = sa.select(key_of_exchange, key_of_picture).where(
-        articles.c.spooled,
-        articles.c.id.not_in(besides),
-        sa.or_(key_of_exchange.in_(keys), key_of_picture.in_(keys)),
-    )
-    return {key for row in connection.execute(statement) for key in row if key}
+    return [(row.confirmed_at - row.discovered_at).total_seconds() for row in connection.execute(statement)]

@@ -47,6 +47,8 @@ def change(connection: Connection, feed_id: int, values: Mapping[str, Any], *, n
 
 
 NEW_URL = {
+    "lease_token": None,  # a poll of the old one that is under way must not save its validators
+    "lease_until": None,
     "etag": None,
     "last_modified": None,
     "body_sha256": None,
@@ -82,7 +84,7 @@ def due(
         .scalar_subquery()
     )
     has_one = hosts.c.host.in_(sa.select(feeds.c.host).where(wanted))
-    picks = open_hosts(connection, first, has_one, now=now, pace_of=pace_of)[:limit]
+    picks = open_hosts(connection, first, has_one, now=now, pace_of=pace_of)[: max(0, limit)]
     if not picks:
         return []
     reserve(connection, picks, now=now)
@@ -98,6 +100,21 @@ def lease(connection: Connection, rows: Sequence[Row], *, token: str, until: dat
         slots.insert(),
         [{"holder": holder(token, row.id), "host": row.host, "expires_at": slot_until} for row in rows],
     )
+
+
+def unlease(connection: Connection, token: str, ids: Sequence[int]) -> None:
+    """Take a lease back whose poll could not be started: its feeds are due as before, their sites free."""
+    connection.execute(
+        feeds.update()
+        .where(feeds.c.id.in_(ids), feeds.c.lease_token == token)
+        .values(lease_token=None, lease_until=None)
+    )
+    connection.execute(slots.delete().where(slots.c.holder.in_([holder(token, feed_id) for feed_id in ids])))
+
+
+def in_flight(connection: Connection, *, now: datetime) -> int:
+    """Feeds that are being polled, or wait for it in a queue."""
+    return connection.scalar(sa.select(sa.func.count()).where(feeds.c.lease_until > now)) or 0
 
 
 def holder(token: str, feed_id: int) -> str:
@@ -124,19 +141,33 @@ def begun(token: str) -> str:
     return f"at:{token[:32]}"
 
 
-def still_ours(connection: Connection, feed_id: int, *, token: str) -> bool:
-    """Lock the feed's row and see whether its lease is still this poll's."""
-    statement = (
-        sa.select(feeds.c.id).where(feeds.c.id == feed_id, feeds.c.lease_token == begun(token)).with_for_update()
-    )
-    return connection.execute(statement).one_or_none() is not None
+def held(connection: Connection, feed_id: int, *, token: str) -> Row | None:
+    """The feed's row as it is now, locked, if its lease is still this poll's."""
+    statement = sa.select(feeds).where(feeds.c.id == feed_id, feeds.c.lease_token == begun(token)).with_for_update()
+    return connection.execute(statement).one_or_none()
 
 
-def save_poll(connection: Connection, feed_id: int, values: Mapping[str, Any], poll: Mapping[str, Any]) -> None:
-    """Keep what a poll learnt, give its lease back and write its line of history."""
-    settled = {"lease_token": None, "lease_until": None, "asked_at": None, "unconditional": False}
-    connection.execute(feeds.update().where(feeds.c.id == feed_id).values(**settled, **values))
+def save_poll(
+    connection: Connection,
+    feed_id: int,
+    values: Mapping[str, Any],
+    poll: Mapping[str, Any],
+    *,
+    asked_again: bool = False,
+) -> None:
+    """Keep what a poll learnt, give its lease back and write its line of history.
+
+    ``asked_again``: a person asked for a poll while this one was under way, and gets another one.
+    """
+    learnt: dict[str, Any] = {"lease_token": None, "lease_until": None, "asked_at": None, "unconditional": False}
+    learnt |= values
+    if asked_again:
+        learnt = {name: value for name, value in learnt.items() if name not in ASKED}
+    connection.execute(feeds.update().where(feeds.c.id == feed_id).values(**learnt))
     connection.execute(polls.insert().values(feed_id=feed_id, **poll))
+
+
+ASKED = frozenset({"asked_at", "unconditional", "due_at", "gone_at"})  # what a person's wish for a poll is made of
 
 
 def let_go(connection: Connection, feed_id: int, *, token: str, due_at: datetime) -> None:
@@ -170,11 +201,21 @@ def ask(connection: Connection, slugs: Sequence[str] | None, *, unconditional: b
 
 
 def known_sightings(
-    connection: Connection, feed_id: int, *, entry_keys: Sequence[str], guid_keys: Sequence[str]
+    connection: Connection,
+    feed_id: int,
+    *,
+    entry_keys: Sequence[str],
+    guid_keys: Sequence[str],
+    fingerprints: Sequence[str],
 ) -> list[Row]:
-    """What this feed showed before under these keys."""
+    """What this feed showed before under any of these."""
     found: dict[str, Row] = {}
-    for column, keys in ((sightings.c.entry_key, entry_keys), (sightings.c.guid_key, guid_keys)):
+    wanted = (
+        (sightings.c.entry_key, entry_keys),
+        (sightings.c.guid_key, guid_keys),
+        (sightings.c.fingerprint, fingerprints),
+    )
+    for column, keys in wanted:
         for start in range(0, len(keys), 500):
             chosen = sa.select(sightings).where(sightings.c.feed_id == feed_id, column.in_(keys[start : start + 500]))
             found.update((row.entry_key, row) for row in connection.execute(chosen))
@@ -195,6 +236,17 @@ def polls_of(connection: Connection, feed_id: int, *, limit: int = 20) -> list[R
     """The last polls of a feed, newest first."""
     chosen = sa.select(polls).where(polls.c.feed_id == feed_id).order_by(polls.c.at.desc(), polls.c.id.desc())
     return list(connection.execute(chosen.limit(limit)))
+
+
+def gone_quiet(connection: Connection, *, before: datetime) -> list[Row]:
+    """Feeds that showed something new before, but not since a moment, and of which nobody was told anything yet."""
+    live = sa.and_(feeds.c.enabled, feeds.c.removed_at.is_(None), feeds.c.gone_at.is_(None))
+    return list(connection.execute(sa.select(feeds).where(live, feeds.c.told.is_(None), feeds.c.new_at < before)))
+
+
+def tell(connection: Connection, ids: Sequence[int], what: str) -> None:
+    """Remember what operators are told of these feeds."""
+    connection.execute(feeds.update().where(feeds.c.id.in_(ids)).values(told=what))
 
 
 def prune_polls(connection: Connection, *, before: datetime) -> int:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from worker.ledger.session import insert_new, upsert
-from worker.ledger.tables import Row, hosts, robots, slots
+from worker.ledger.tables import Moment, Row, hosts, robots, slots
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,13 +83,24 @@ def open_hosts(
 def reserve(connection: Connection, picks: Sequence[tuple[Row, Pace]], *, now: datetime) -> None:
     """Book a start at each of these sites for now: the next one lies its delay ahead."""
     booked = [
-        {"at_host": row.host, "at": now + timedelta(seconds=pace.delay_s)} for row, pace in picks if pace.delay_s > 0
+        {"at_host": row.host, "at": now + timedelta(seconds=pace.delay_s)}
+        for row, pace in sorted(picks, key=lambda pick: pick[0].host)  # as ``load`` locks them: no deadlock
+        if pace.delay_s > 0
     ]
     if booked:
-        connection.execute(
-            hosts.update().where(hosts.c.host == sa.bindparam("at_host")).values(next_start_at=sa.bindparam("at")),
-            booked,
-        )
+        connection.execute(_RESERVE, booked)
+
+
+def _not_before(column: sa.ColumnElement[Any], moment: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """The later of the two: a booking or a hold made meanwhile is never moved back."""
+    return sa.case((column < moment, moment), else_=column)
+
+
+_RESERVE = (
+    hosts.update()
+    .where(hosts.c.host == sa.bindparam("at_host"))
+    .values(next_start_at=_not_before(hosts.c.next_start_at, sa.bindparam("at", type_=Moment())))
+)
 
 
 def take(
@@ -167,6 +178,12 @@ def _started(connection: Connection, row: Row, now: datetime, pace: Pace) -> Non
     )
 
 
+def at_work(connection: Connection, holders: Sequence[str], *, expires_at: datetime) -> None:
+    """Work has begun: from now on a vanished holder's slot comes back with its working lease."""
+    if holders:
+        connection.execute(slots.update().where(slots.c.holder.in_(holders)).values(expires_at=expires_at))
+
+
 _GIVE_BACK = slots.delete().where(  # built once: it runs for every request
     slots.c.holder == sa.bindparam("by"), slots.c.host == sa.bindparam("at")
 )
@@ -174,6 +191,10 @@ _GIVE_BACK = slots.delete().where(  # built once: it runs for every request
 
 def give_back(connection: Connection, host: str, *, holder: str) -> None:
     connection.execute(_GIVE_BACK, {"by": holder, "at": host})
+
+
+def give_back_at(connection: Connection, names: Sequence[str], *, holder: str) -> None:
+    connection.execute(slots.delete().where(slots.c.holder == holder, slots.c.host.in_(names)))
 
 
 def give_back_all(connection: Connection, *, holder: str) -> None:
@@ -185,10 +206,8 @@ def save_state(connection: Connection, host: str, state: Mapping[str, Any], *, h
     """Keep what a response taught about a site; ``hold_until`` moves its next start, never back."""
     values: dict[str, Any] = dict(state)
     if hold_until is not None:
-        values |= {
-            name: sa.case((hosts.c[name] < hold_until, hold_until), else_=hosts.c[name])
-            for name in ("start_after", "next_start_at")
-        }
+        until = sa.literal(hold_until, Moment())
+        values |= {name: _not_before(hosts.c[name], until) for name in ("start_after", "next_start_at")}
     connection.execute(hosts.update().where(hosts.c.host == host).values(**values))
 
 

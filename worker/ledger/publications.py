@@ -30,8 +30,9 @@ def locked_sequences(connection: Connection, feed_ids: Iterable[int]) -> dict[in
 
 def save_sequences(connection: Connection, last: Mapping[int, int]) -> None:
     """Keep the numbers given out."""
-    for feed_id, number in last.items():
-        connection.execute(feeds.update().where(feeds.c.id == feed_id).values(sequence=number))
+    if last:
+        numbered = feeds.update().where(feeds.c.id == sa.bindparam("of")).values(sequence=sa.bindparam("number"))
+        connection.execute(numbered, [{"of": feed_id, "number": number} for feed_id, number in last.items()])
 
 
 def freeze(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -41,10 +42,10 @@ def freeze(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def confirm(connection: Connection, ids: Sequence[int], *, held: Sequence[int], now: datetime) -> None:
-    """Mark messages as confirmed by the broker; ``held``: those that no consumer had asked for."""
+    """Mark messages as confirmed by the broker, once; ``held``: those that no consumer had asked for."""
     connection.execute(
         publications.update()
-        .where(publications.c.id.in_(ids))
+        .where(publications.c.id.in_(ids), publications.c.confirmed_at.is_(None))
         .values(confirmed_at=now, held=publications.c.id.in_(held))
     )
 
@@ -59,6 +60,11 @@ def confirmed_since(connection: Connection, *, after: datetime, limit: int) -> l
         .limit(limit)
     )
     return list(connection.execute(statement))
+
+
+def last_confirmed_at(connection: Connection) -> datetime | None:
+    found: datetime | None = connection.scalar(sa.select(sa.func.max(publications.c.confirmed_at)))
+    return found
 
 
 def of_article(connection: Connection, article_pk: int) -> Row | None:

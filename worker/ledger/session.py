@@ -62,6 +62,7 @@ def _engine(url: str, pool_size: int) -> Engine:
     if url.startswith("sqlite"):
         engine = sa.create_engine(
             url,
+            hide_parameters=True,
             json_serializer=_json,
             connect_args={"timeout": BUSY_TIMEOUT_S, "isolation_level": None, "check_same_thread": False},
             pool_size=pool_size,
@@ -73,6 +74,7 @@ def _engine(url: str, pool_size: int) -> Engine:
         return engine
     return sa.create_engine(
         url,
+        hide_parameters=True,  # an error's text goes into logs and reports, a row's values do not
         json_serializer=_json,
         pool_size=pool_size,
         max_overflow=0,

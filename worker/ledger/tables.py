@@ -92,6 +92,7 @@ feeds = sa.Table(
     sa.Column("status", sa.Integer),
     sa.Column("error", sa.Text),
     sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("told", sa.String(8)),  # what operators were told of it: failing, silent
     sa.Column("gone_at", Moment),
     sa.Column("rhythm", sa.JSON, nullable=False),  # seconds since the epoch of the last new items, oldest first
     sa.Column("wishes", sa.JSON, nullable=False),  # ttl_s, update_period_s, skip_hours, skip_days
@@ -99,6 +100,12 @@ feeds = sa.Table(
 )
 sa.Index("ix_feeds_host_due_at", feeds.c.host, feeds.c.due_at)
 sa.Index("ix_feeds_due_at", feeds.c.due_at)
+sa.Index(
+    "ix_feeds_lease_until",
+    feeds.c.lease_until,
+    postgresql_where=feeds.c.lease_until.is_not(None),
+    sqlite_where=feeds.c.lease_until.is_not(None),
+)
 
 polls = sa.Table(
     "polls",
@@ -131,6 +138,7 @@ sightings = sa.Table(
     sa.Column("skipped", sa.Boolean, nullable=False, server_default=sa.false()),  # known, but first_poll left it out
 )
 sa.Index("ix_sightings_feed_id_guid_key", sightings.c.feed_id, sightings.c.guid_key)
+sa.Index("ix_sightings_feed_id_fingerprint", sightings.c.feed_id, sightings.c.fingerprint)
 sa.Index("ix_sightings_article_id", sightings.c.article_id)
 
 articles = sa.Table(
@@ -183,12 +191,13 @@ sa.Index(
 )
 sa.Index(
     "ix_articles_sweep",
+    articles.c.state,
     articles.c.ended_at,
     postgresql_where=articles.c.spooled,
     sqlite_where=articles.c.spooled,
 )
+sa.Index("ix_articles_discovered_at", articles.c.discovered_at)
 sa.Index("ix_articles_feed_id_discovered_at", articles.c.feed_id, articles.c.discovered_at)
-sa.Index("ix_articles_text_sha256", articles.c.text_sha256)
 
 aliases = sa.Table(  # other identities under which an article was met, by redirect
     "aliases",

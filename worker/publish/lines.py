@@ -9,6 +9,7 @@ from typing import BinaryIO
 from worker.errors import UnavailableError
 from worker.model import Outgoing
 from worker.publish.broker import Confirmed, Failed, Outcome
+from worker.publish.message import EXCHANGE
 
 
 class LinesPublisher:
@@ -25,12 +26,15 @@ class LinesPublisher:
         self._lock = Lock()
 
     def publish(self, messages: Sequence[Outgoing]) -> list[Outcome]:
-        """Write all, in order, each body as one line.
+        """Write all articles, in order, each body as one line; operators' events have no place among them.
 
         Raises: UnavailableError: the stream takes nothing any more.
         """
         with self._lock:
-            outcomes = [self._written(message) for message in messages]
+            outcomes = [
+                self._written(message) if message.exchange == EXCHANGE else Confirmed(message.message_id)
+                for message in messages
+            ]
             self._flushed()
         return outcomes
 

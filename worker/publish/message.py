@@ -232,20 +232,16 @@ def rfc3339(moment: datetime | None) -> str | None:
 def frozen_body(message: Mapping[str, Any], cap_bytes: int) -> bytes:
     """The message as compact JSON of at most ``cap_bytes`` UTF-8 bytes.
 
-    The text goes first (it is in the archive under ``text_ref``), then what is least missed, in the order of ``_CUTS``;
-    what was cut besides the text is named in ``extraction.warnings``. URLs are dropped, never shortened.
+    The text goes first, if it is in the archive under ``text_ref``, then what is least missed, in the order of
+    ``_CUTS``; what was cut besides the text is named in ``extraction.warnings``. URLs are dropped, never shortened.
     Half surrogate pairs, which no UTF-8 can hold, become U+FFFD.
 
-    Raises:
-        ValueError: the text is too long and ``text_ref`` is not set: the text must be stored first.
-        QuarantineError: ``message-too-large``: not even the bare bones fit (a URL of thousands of characters).
+    Raises: QuarantineError: ``message-too-large``: not even the bare bones fit (a URL of thousands of characters).
     """
     body = _encoded(message)
     if len(body) <= cap_bytes:
         return body
-    if message["text"] is not None:
-        if message["text_ref"] is None:
-            raise ValueError("the text is over the cap and has no text_ref: store it before the message is frozen")
+    if message["text"] is not None and message["text_ref"] is not None:
         message = {**message, "text": None}
         body = _encoded(message)
     cut: list[str] = []

@@ -6,11 +6,11 @@ The only place where the rooms meet.
 from worker.model import State
 from worker.stages.archive import archive
 from worker.stages.deps import Deps
-from worker.stages.dispatch import Batch, Dispatched, dispatch, tick
+from worker.stages.dispatch import Batch, Dispatched, dispatch, tick, unstarted
 from worker.stages.download import download
 from worker.stages.extract import extract
 from worker.stages.picture import picture
-from worker.stages.poll import DuePolls, Polled, Polls, due, poll, repoll
+from worker.stages.poll import DuePolls, Polled, Polls, due, poll, repoll, unpolled
 from worker.stages.publish import publish
 from worker.stages.upkeep import upkeep
 
@@ -41,5 +41,7 @@ __all__ = [
     "publish",
     "repoll",
     "tick",
+    "unpolled",
+    "unstarted",
     "upkeep",
 ]

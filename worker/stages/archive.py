@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from worker.archive.keys import document_key, html_key, text_key, warc_key
 from worker.ledger import articles, feeds
 from worker.ledger.tables import Row
 from worker.model import ArticleRecord, Entry, State
-from worker.stages.deps import Deps, begin, outcome_of, released, unpacked
+from worker.stages.deps import Deps, Done, begin, released, save_done, settled, unpacked
 from worker.stages.extract import load_record
 from worker.stages.picture import picture_of
 
@@ -27,36 +28,45 @@ def archive(deps: Deps, ids: Sequence[int], *, token: str) -> list[int]:
     rows = begin(deps, ids, token=token, state=State.PICTURED)
     if not rows:
         return []
-    with deps.ledger.reading() as connection:
-        records = articles.record_bodies(connection, [row.id for row in rows])
-        entries = articles.entry_bodies(connection, [row.id for row in rows])
-        their_feeds = feeds.by_ids(connection, sorted({row.feed_id for row in rows}))
+    records, entries, their_feeds = deps.loaded(
+        lambda tx: (
+            articles.record_bodies(tx, [row.id for row in rows]),
+            articles.entry_bodies(tx, [row.id for row in rows]),
+            feeds.by_ids(tx, sorted({row.feed_id for row in rows})),
+        )
+    )
 
-    def one(row: Row) -> dict[str, Any] | None:
+    def one(row: Row) -> Done:
         if deps.stopping.is_set():
-            released(deps, [row])
-            return None
+            return released(deps, row)
         try:
             record = load_record(records.get(row.id), row.article_id)
             entry = unpacked(entries[row.id], Entry) if row.id in entries else None
-            return _archived(deps, row, record, entry, their_feeds[row.feed_id])
+            kept = _archived(deps, row, record, entry, their_feeds[row.feed_id])
         except Exception as error:  # noqa: BLE001 - costs its own article only; logged, reported and settled
-            outcome_of(deps, row, "archive", error)
-            return None
+            return settled(deps, row, "archive", error)
+        return {"archived_at": deps.clock(), "archive": kept}
 
-    def abandon(row: Row) -> None:
-        released(deps, [row])
+    def save(tx: Connection, done: Sequence[tuple[Row, Done]]) -> list[bool]:
+        return save_done(deps, tx, done, state=State.ARCHIVED)
 
-    # files gain nothing from threads, and these cost more than the writing
-    kept_of = deps.side_by_side(one, rows, abandon) if deps.store.is_remote else [one(row) for row in rows]
-    written = list(zip(rows, kept_of, strict=True))
-    return deps.saved(lambda tx: [row.id for row, kept in written if kept is not None and _save(deps, tx, row, kept)])
+    if deps.store.is_remote:
+        went_well = deps.side_by_side(
+            lambda row: partial(_save_one, save, row, one(row)),
+            rows,
+            give_up=lambda row: released(deps, row),
+            failed=lambda row, error: settled(deps, row, "archive", error),
+        )
+    else:  # files gain nothing from threads, and these cost more than the writing
+        done = [(row, one(row)) for row in rows]
+        went_well = deps.saved_all(done, save, lambda pair, error: settled(deps, pair[0], "archive", error))
+    return [row.id for row, well in zip(rows, went_well, strict=True) if well]
 
 
-def _save(deps: Deps, tx: Connection, row: Row, kept: dict[str, Any]) -> bool:
-    now = deps.clock()
-    values = {"archived_at": now, "archive": kept}
-    return articles.advance(tx, row, state=State.ARCHIVED, now=now, until=deps.queued_until(now), values=values)
+def _save_one(
+    save: Callable[[Connection, Sequence[tuple[Row, Done]]], list[bool]], row: Row, done: Done, tx: Connection
+) -> bool:
+    return save(tx, [(row, done)])[0]
 
 
 def _archived(deps: Deps, row: Row, record: ArticleRecord, entry: Entry | None, feed: Row) -> dict[str, Any]:
@@ -65,7 +75,7 @@ def _archived(deps: Deps, row: Row, record: ArticleRecord, entry: Entry | None, 
     html_ref = html_key(hashlib.sha256(html).hexdigest())
     deps.store.put(html_ref, html, content_type="text/html; charset=utf-8")
     text_ref = None
-    if len(text) > deps.settings.message_cap_bytes // 2:  # it may not fit into the message
+    if len(msgspec.json.encode(record.text)) > deps.settings.message_cap_bytes // 4:  # it may not fit into the message
         text_ref = text_key(hashlib.sha256(text).hexdigest())
         deps.store.put(text_ref, text, content_type="text/plain; charset=utf-8")
     document_ref = document_key(feed.slug, row.article_id, row.discovered_at)
@@ -118,7 +128,11 @@ def _document(row: Row, record: ArticleRecord, entry: Entry | None, feed: Row) -
     url = row.url or ""
     if feed.document_body == "feed" and entry is not None and entry.html:
         return feed_document(
-            entry.html, title=row.title or "", url=url, feed_date=row.feed_date, discovered_at=row.discovered_at
+            entry.html,
+            title=entry.title or row.title or "",
+            url=url,
+            feed_date=row.feed_date,
+            discovered_at=row.discovered_at,
         )
     return render_document(
         record,

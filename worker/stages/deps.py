@@ -7,10 +7,12 @@ import secrets
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -18,23 +20,30 @@ from sqlalchemy.engine import Connection
 
 from config.settings import Settings
 from worker.archive.store import Store
-from worker.errors import NewsmillError, UnavailableError
+from worker.errors import NewsmillError, RetryableError, UnavailableError
 from worker.fetch.http import Fetcher
-from worker.ledger import articles, feeds
+from worker.ledger import articles, feeds, hosts
 from worker.ledger.session import Ledger
 from worker.ledger.tables import Row
 from worker.model import Outgoing, State
-from worker.publish.broker import Outcome
+from worker.publish.broker import Failed, Outcome
+from worker.publish.message import EventName, event_message, outgoing_event
 from worker.retry import Pause, RetryAt, RetryPolicy, SetAside, verdict
 
 log = logging.getLogger("newsmill")
 
 T = TypeVar("T")
 R = TypeVar("R")
+Save = Callable[[Connection], R]  # what an item's work came to, to be saved in whichever transaction is next
+Done = Mapping[str, Any] | Save[bool]  # what a row's stage came to: the values it goes on with, or a save of its own
 
 LEDGER_PATIENCE_S = 60.0  # nothing can be done without the ledger, so a stage waits this long for it
 STOP_GRACE_S = 8.0  # what is under way may end, once we are asked to stop
-PAUSE_S = 10.0  # until a stage tries our own store or broker again
+BATCH_GRACE_S = 10.0  # beyond a fetch's own limit: no item holds its companions up for longer
+PAUSE_S = 10.0  # until a stage tries our own store or broker again; doubles while they stay away
+PAUSE_CAP_S = 600.0
+HAPPENED = "newsmill.happened"  # where a transaction notes what operators are told once it is committed
+_ENDS: Mapping[State, EventName] = {State.REJECTED: "item.rejected", State.QUARANTINED: "article.quarantined"}
 
 
 class Output(Protocol):
@@ -89,49 +98,170 @@ class Deps:
         ``work`` may run again after its transaction failed: it must touch nothing but the ledger.
         Raises: UnavailableError: the ledger was away for LEDGER_PATIENCE_S, or we are asked to stop.
         """
+        return self._patiently(self.ledger.transaction, work)
+
+    def loaded(self, work: Callable[[Connection], T]) -> T:
+        """As ``saved``, for ``work`` that only reads."""
+        return self._patiently(self.ledger.reading, work)
+
+    def _patiently(
+        self, opened: Callable[[], AbstractContextManager[Connection]], work: Callable[[Connection], T]
+    ) -> T:
         give_up_at = time.monotonic() + LEDGER_PATIENCE_S
         pause_s = 0.1
         while True:
             try:
-                with self.ledger.transaction() as connection:
-                    return work(connection)
+                with opened() as connection:
+                    happened: list[Mapping[str, Any]] = []
+                    connection.info[HAPPENED] = happened
+                    result = work(connection)
             except UnavailableError as error:
                 if self.stopping.is_set() or time.monotonic() + pause_s > give_up_at:
                     raise
                 log.warning("ledger.unavailable", extra={"error": str(error), "pause_s": pause_s})
                 self.stopping.wait(pause_s)
                 pause_s = min(pause_s * 2, 5.0)
+            else:
+                self.tell(happened)
+                return result
 
-    def side_by_side(self, work: Callable[[T], R], items: Sequence[T], give_up: Callable[[T], R]) -> list[R]:
-        """``work`` on each item in threads; results in order.
+    def tell(self, happened: Sequence[Mapping[str, Any]]) -> None:
+        """Send operators what happened, or the heartbeat. No article waits for that, and it is not sent again."""
+        if not happened:
+            return
+        try:
+            outcomes = self.publisher.publish([outgoing_event(one) for one in happened])
+        except UnavailableError as error:
+            log.warning("events.unsent", extra={"count": len(happened), "error": str(error)})
+            return
+        unsent = sum(isinstance(outcome, Failed) for outcome in outcomes)
+        if unsent:
+            log.warning("events.unsent", extra={"count": unsent})
+
+    def side_by_side(
+        self,
+        work: Callable[[T], Save[R]],
+        items: Sequence[T],
+        *,
+        give_up: Callable[[T], Save[R]],
+        failed: Callable[[T, Exception], Save[R]],
+    ) -> list[R]:
+        """``work`` on each item in threads, each saved when it ends, together with what ended meanwhile.
 
         When this process is asked to stop, what is not done after STOP_GRACE_S is given up: its thread goes on, but
-        ``give_up`` lets the row go, so that whatever the thread still saves misses.
+        ``give_up`` lets the row go, so that whatever the thread still does is done for nobody. What takes longer than
+        any fetch may, has ``failed``, as has what raises or cannot be saved: it costs no companion anything.
+
+        Returns: what the saves returned, in the order of the items.
+        Raises: UnavailableError: the ledger cannot be written.
         """
-        futures = [self.threads.submit(work, item) for item in items]
+        places = {self.threads.submit(work, item): place for place, item in enumerate(items)}
+        results: dict[int, R] = {}
+        over_at = time.monotonic() + self.settings.fetch_timeout_s + BATCH_GRACE_S
         stop_at: float | None = None
-        pending = set(futures)
+        pending = set(places)
         while pending:
-            _, pending = wait(pending, timeout=0.5)
+            done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
+            ended = [
+                (place, self._outcome(future, items[place], failed))
+                for future, place in places.items()
+                if future in done
+            ]
+            saved = self.saved_all(ended, _run_all, lambda one, error: failed(items[one[0]], error))
+            results |= zip((place for place, _ in ended), saved, strict=True)
             if self.stopping.is_set():
                 stop_at = stop_at or time.monotonic() + STOP_GRACE_S
                 if time.monotonic() >= stop_at:
                     break
-        return [
-            future.result() if future not in pending else give_up(item)
-            for future, item in zip(futures, items, strict=True)
-        ]
+            elif time.monotonic() >= over_at:
+                break
+        for place in sorted(places[future] for future in pending):
+            late = RetryableError("timeout: the batch's time was over")
+            results[place] = self.saved(give_up(items[place]) if self.stopping.is_set() else failed(items[place], late))
+        return [results[place] for place in range(len(items))]
+
+    @staticmethod
+    def _outcome(future: Future[Save[R]], item: T, failed: Callable[[T, Exception], Save[R]]) -> Save[R]:
+        try:
+            return future.result()
+        except Exception as error:  # noqa: BLE001 - settled, and by that logged and reported
+            return failed(item, error)
+
+    def saved_all(
+        self,
+        items: Sequence[T],
+        save: Callable[[Connection, Sequence[T]], list[R]],
+        failed: Callable[[T, Exception], Save[R]],
+    ) -> list[R]:
+        """Save all items in one transaction; one by one when that fails, so that only the culprit pays.
+
+        Args:
+            save: Saves some of the items; one result for each, in order.
+            failed: Saves instead what became of an item that could not be saved.
+        """
+        if not items:
+            return []
+        try:
+            return self.saved(lambda tx: save(tx, items))
+        except UnavailableError:
+            raise
+        except Exception as error:  # noqa: BLE001 - settled below, and by that logged and reported
+            if len(items) == 1:
+                return [self.saved(failed(items[0], error))]
+            log.warning("batch.unsaved", extra={"error": type(error).__name__})
+        return [result for item in items for result in self.saved_all([item], save, failed)]
 
     def new_token(self) -> str:
         return secrets.token_hex(16)
 
 
+def _run_all(tx: Connection, saves: Sequence[tuple[int, Save[R]]]) -> list[R]:
+    return [save(tx) for _, save in saves]
+
+
 def begin(deps: Deps, ids: Sequence[int], *, token: str, state: State) -> list[Row]:
     """The rows of this chain that are still ours, their attempt counted."""
     now = deps.clock()
-    return deps.saved(
-        lambda tx: articles.begin(tx, ids, token=token, state=state, now=now, until=deps.working_until(now))
-    )
+    return deps.saved(lambda tx: articles.begin(tx, ids, token=token, state=state, until=deps.working_until(now)))
+
+
+def save_done(deps: Deps, tx: Connection, done: Sequence[tuple[Row, Done]], *, state: State) -> list[bool]:
+    """Bring the rows of a chain to their next state together. Returns: which of them go on."""
+    now = deps.clock()
+    going_on = [(row, came_to) for row, came_to in done if not callable(came_to)]
+    saved = articles.advance_all(tx, going_on, state=state, now=now, until=deps.queued_until(now))
+    return [came_to(tx) if callable(came_to) else row.id in saved for row, came_to in done]
+
+
+def note(tx: Connection, happening: Mapping[str, Any]) -> None:
+    """Tell operators of it, once this transaction is committed."""
+    tx.info[HAPPENED].append(happening)
+
+
+def end(
+    deps: Deps,
+    tx: Connection,
+    row: Row,
+    *,
+    state: State,
+    reason: str,
+    detail: str | None,
+    values: Mapping[str, Any] | None = None,
+) -> bool:
+    """Bring a row to an end short of publication. Returns: False: it is somebody else's by now."""
+    now = deps.clock()
+    if not articles.end(tx, row, state=state, now=now, reason=reason, detail=detail, values=values):
+        return False
+    note_end(tx, row, state=state, reason=reason, now=now)
+    return True
+
+
+def note_end(tx: Connection, row: Row, *, state: State, reason: str, now: datetime) -> None:
+    """Tell operators that an article was set aside."""
+    event = _ENDS.get(state)
+    if event is not None:
+        slug = feeds.by_ids(tx, [row.feed_id])[row.feed_id].slug
+        note(tx, event_message(event, at=now, feed=slug, article_id=row.article_id, url=row.url, reason=reason))
 
 
 def settle(deps: Deps, tx: Connection, row: Row, stage: str, error: Exception) -> None:
@@ -141,18 +271,40 @@ def settle(deps: Deps, tx: Connection, row: Row, stage: str, error: Exception) -
     detail = str(error)[:500]
     trouble = {"at": now.isoformat(), "stage": stage, "reason": type(error).__name__, "detail": detail}
     if isinstance(decision, Pause):
-        later = now + timedelta(seconds=PAUSE_S)
-        articles.let_go(tx, row, ready_at=later, counted=False, trouble=trouble)
+        articles.let_go(tx, row, ready_at=now + pause(row, stage, trouble["reason"]), counted=False, trouble=trouble)
     elif isinstance(decision, RetryAt):
         articles.let_go(tx, row, ready_at=decision.at, counted=True, trouble=trouble)
     elif isinstance(decision, SetAside):
-        articles.end(tx, row, state=State.QUARANTINED, now=now, reason=decision.reason, detail=detail)
+        end(deps, tx, row, state=State.QUARANTINED, reason=decision.reason, detail=detail)
 
 
-def outcome_of(deps: Deps, row: Row, stage: str, error: Exception) -> None:
-    """``settle`` in a transaction of its own, the error logged, and reported when it is a surprise."""
+def pause(row: Row, stage: str, reason: str) -> timedelta:
+    """Longer with each time in a row that this stage met the same trouble of our own: sites are asked again for it."""
+    before = takewhile(lambda one: (one["stage"], one["reason"]) == (stage, reason), reversed(row.troubles))
+    return timedelta(seconds=min(PAUSE_S * 2.0 ** sum(1 for _ in before), PAUSE_CAP_S))
+
+
+def settled(deps: Deps, row: Row, stage: str, error: Exception) -> Save[bool]:
+    """``settle``, to be saved; the error is logged at once, and reported when it is a surprise."""
     told(deps, row, stage, error)
-    deps.saved(lambda tx: settle(deps, tx, row, stage, error))
+
+    def save(tx: Connection) -> bool:
+        hosts.give_back_all(tx, holder=articles.holder(row.lease_token, row.id))
+        settle(deps, tx, row, stage, error)
+        return False
+
+    return save
+
+
+def released(deps: Deps, row: Row) -> Save[bool]:
+    """Give a row back unworked, because this process is asked to stop: no attempt is counted, no site stays closed."""
+
+    def save(tx: Connection) -> bool:
+        hosts.give_back_all(tx, holder=articles.holder(row.lease_token, row.id))
+        articles.let_go(tx, row, ready_at=deps.clock(), counted=False)
+        return False
+
+    return save
 
 
 def told(deps: Deps, row: Row, stage: str, error: Exception) -> None:
@@ -165,21 +317,7 @@ def told(deps: Deps, row: Row, stage: str, error: Exception) -> None:
 
 
 def _slug(deps: Deps, row: Row) -> str:
-    with deps.ledger.reading() as connection:
-        return str(feeds.by_ids(connection, [row.feed_id])[row.feed_id].slug)
-
-
-def released(deps: Deps, rows: Iterable[Row]) -> None:
-    """Give rows back unworked, because this process is asked to stop: no attempt is counted."""
-    waiting = list(rows)
-    if not waiting:
-        return
-
-    def give(tx: Connection) -> None:
-        for row in waiting:
-            articles.let_go(tx, row, ready_at=deps.clock(), counted=False)
-
-    deps.saved(give)
+    return str(deps.loaded(lambda tx: feeds.by_ids(tx, [row.feed_id]))[row.feed_id].slug)
 
 
 def packed(value: Any) -> bytes:

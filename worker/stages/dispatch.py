@@ -16,7 +16,7 @@ from worker.ledger import articles, hosts, publications
 from worker.ledger.articles import Ready
 from worker.ledger.session import dispatch_lock
 from worker.model import State
-from worker.stages.deps import Deps
+from worker.stages.deps import Deps, note_end
 from worker.stages.visit import pace_of
 
 log = logging.getLogger("newsmill")
@@ -62,9 +62,10 @@ def _dispatch(deps: Deps, tx: Connection) -> Dispatched:
     standing = articles.standing(tx, now=now, queued_until=fresh_until, max_attempts=settings.max_attempts)
     if standing.lost:
         for lost in articles.give_up_lost(tx, now=now, max_attempts=settings.max_attempts):
-            log.error("article.worker_lost", extra={"article_pk": lost, "attempts": settings.max_attempts})
-    if standing.moving >= high_water(batch=settings.batch, children=settings.concurrency):
-        return Dispatched(batches=(), look_again_at=None)  # enough is under way; its end calls dispatch again
+            log.error("article.worker_lost", extra={"article_id": lost.article_id, "attempts": lost.attempts})
+            note_end(tx, lost, state=State.QUARANTINED, reason=lost.reason, now=now)
+    if standing.queued >= enough_queued(batch=settings.batch, children=settings.concurrency):
+        return Dispatched(batches=(), look_again_at=None)  # whoever takes some of it calls dispatch again
     room = settings.max_in_flight - standing.in_flight
     further = articles.ready_past_download(tx, now=now, limit=room)
     fresh = articles.ready_by_host(tx, now=now, limit=room - len(further), pace_of=pace_of(deps))
@@ -78,12 +79,12 @@ def _dispatch(deps: Deps, tx: Connection) -> Dispatched:
     return Dispatched(batches=tuple(batches), look_again_at=articles.next_ready_at(tx, now=now, horizon=horizon))
 
 
-def high_water(*, batch: int, children: int) -> int:
-    """So many articles in flight keep all children at work with full batches, and one batch each in the queue.
+def enough_queued(*, batch: int, children: int) -> int:
+    """So many articles in the queue give each child of this process a full batch when it ends what it has.
 
     Claiming more early would make small chains of whatever site was just freed.
     """
-    return 2 * batch * children
+    return batch * children
 
 
 def _leased(deps: Deps, tx: Connection, group: Sequence[Ready], now: datetime) -> Batch | None:
@@ -131,6 +132,16 @@ def label(labels: Sequence[str]) -> str:
     """How Flower shows a list of ids: the first feed and URL, and how many more."""
     more = f", +{len(labels) - 1}" if len(labels) > 1 else ""
     return f"{labels[0]}{more}" if labels else "-"
+
+
+def unstarted(deps: Deps, batches: Sequence[Batch]) -> None:
+    """Take back chains that the broker did not take, so that they may start as soon as it is there again."""
+
+    def take_back(tx: Connection) -> None:
+        for batch in batches:
+            articles.unlease(tx, batch.token, batch.ids)
+
+    deps.saved(take_back)
 
 
 def sweep_slots(deps: Deps) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from worker.archive.exchange import exchange_records
 from worker.archive.keys import spool_key
-from worker.errors import NewsmillError, QuarantineError, RetryableError
+from worker.errors import NewsmillError, QuarantineError, RetryableError, UnavailableError
 from worker.extract.feedtext import is_full_text
 from worker.fetch.classify import VerdictKind, judge, media_kind
 from worker.fetch.coding import decoded_body
@@ -20,13 +19,14 @@ from worker.fetch.http import FetchRequest
 from worker.ledger import articles, feeds, hosts
 from worker.ledger.tables import Row
 from worker.model import Entry, Exchange, Hop, State
-from worker.stages.deps import Deps, outcome_of, released, told, unpacked
+from worker.stages.deps import Deps, Save, end, released, settled, told, unpacked
 from worker.stages.visit import Lesson, NotYetError, RobotsSayNo, Visited, pace_of, save_lesson, visit
 from worker.urls import gate_key
 
 PAGE_ACCEPT = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5"
 SNIFFED_BYTES = 4096
 FULL_TEXT_FEED = 0.8  # share of whole articles from which on a feed counts as a full-text feed
+MAX_VISITS = 6  # of one article, before redirects from site to site are taken for a loop
 FULL_TEXT_ATTEMPTS = 2  # an article whose text the feed gave does not wait longer than this for its page
 
 # Expected ends, no fault of anybody: the outcome's name.
@@ -41,7 +41,7 @@ class _Page:
     exchange: Exchange | None
     lesson: Lesson | None
     problem: str | None  # why the page is no page; None: it is one
-    robots: str = "allowed"
+    robots: str | None = None  # what robots.txt said, if it was asked
 
 
 def download(deps: Deps, ids: Sequence[int], *, token: str) -> list[int]:
@@ -53,45 +53,44 @@ def download(deps: Deps, ids: Sequence[int], *, token: str) -> list[int]:
 
     def start(tx: Connection) -> tuple[list[Row], dict[str, Row]]:
         until = deps.working_until(now)
-        begun = articles.begin(tx, ids, token=token, state=State.DISCOVERED, now=now, until=until)
+        begun = articles.begin(tx, ids, token=token, state=State.DISCOVERED, until=until)
         known, wait = hosts.start(tx, [row.host for row in begun], now=now, pace_of=pace_of(deps))
+        ready = [row for row in begun if row.host not in wait]
+        hosts.at_work(tx, [articles.holder(token, row.id) for row in ready], expires_at=until)
         for row in begun:
             if row.host in wait:  # the chain stood in the queue while somebody else asked this site
                 articles.let_go(tx, row, ready_at=wait[row.host], counted=False)
                 hosts.give_back(tx, row.host, holder=articles.holder(token, row.id))
-        return [row for row in begun if row.host not in wait], known
+        return ready, known
 
     rows, known = deps.saved(start)
-
-    def abandon(row: Row) -> bool:
-        released(deps, [row])
-        return False
-
-    went_well = deps.side_by_side(lambda row: _download(deps, row, known[row.host]), rows, abandon)
+    went_well = deps.side_by_side(
+        lambda row: _download(deps, row, known[row.host]),
+        rows,
+        give_up=lambda row: released(deps, row),
+        failed=lambda row, error: settled(deps, row, "download", error),
+    )
     return [row.id for row, well in zip(rows, went_well, strict=True) if well]
 
 
-def _download(deps: Deps, row: Row, host_row: Row) -> bool:
-    holder = articles.holder(row.lease_token, row.id)
+def _download(deps: Deps, row: Row, host_row: Row) -> Save[bool]:
     if deps.stopping.is_set():
-        deps.saved(lambda tx: hosts.give_back(tx, row.host, holder=holder))
-        released(deps, [row])
-        return False
+        return released(deps, row)
     try:
-        page = _visit(deps, row, holder)
+        page = _visit(deps, row)
         if page.problem is None or _feed_has_it(deps, row):
             return _downloaded(deps, row, page, host_row)
-        return _rejected(deps, row, page)
+        return _rejected(deps, row, page, host_row)
     except NotYetError as wait:
         return _later(deps, row, wait)
-    except Exception as error:  # noqa: BLE001 - costs its own article only: it is logged, reported and settled
-        deps.saved(lambda tx: hosts.give_back_all(tx, holder=holder))
+    except UnavailableError:
+        raise
+    except Exception as error:
         problem = _settled_without_page(row, error)
-        if problem is not None and _feed_has_it(deps, row):
-            told(deps, row, "download", error)
-            return _downloaded(deps, row, _Page(exchange=None, lesson=None, problem=problem), host_row)
-        outcome_of(deps, row, "download", error)
-        return False
+        if problem is None or not _feed_has_it(deps, row):
+            raise
+        told(deps, row, "download", error)
+        return _downloaded(deps, row, _Page(exchange=None, lesson=None, problem=problem), host_row)
 
 
 def _settled_without_page(row: Row, error: Exception) -> str | None:
@@ -101,8 +100,9 @@ def _settled_without_page(row: Row, error: Exception) -> str | None:
     return "unreachable" if isinstance(error, RetryableError) and row.attempts >= FULL_TEXT_ATTEMPTS else None
 
 
-def _visit(deps: Deps, row: Row, holder: str) -> _Page:
+def _visit(deps: Deps, row: Row) -> _Page:
     url = row.fetch_url or row.url
+    holder = articles.holder(row.lease_token, row.id)
     seen = visit(deps, lambda target: page_request(deps, target), url, holder=holder, permitted=True)
     if isinstance(seen, RobotsSayNo):
         return _Page(
@@ -112,10 +112,12 @@ def _visit(deps: Deps, row: Row, holder: str) -> _Page:
             robots="disallowed",
         )
     try:
-        return _Page(exchange=seen.exchange, lesson=seen.lesson, problem=page_problem(seen, deps.clock()))
+        problem = page_problem(seen, deps.clock())
     except NewsmillError:
         deps.saved(lambda tx: save_lesson(deps, tx, seen.lesson))
         raise
+    robots = "allowed" if deps.settings.obey_robots else None
+    return _Page(exchange=seen.exchange, lesson=seen.lesson, problem=problem, robots=robots)
 
 
 def page_request(deps: Deps, url: str) -> FetchRequest:
@@ -149,9 +151,7 @@ def body_problem(hop: Hop) -> str | None:
 
 def _feed_has_it(deps: Deps, row: Row) -> bool:
     """Is the feed's own text the article, so that the page can be done without?"""
-    with deps.ledger.reading() as connection:
-        entry = entry_of(connection, row.id)
-        feed = feeds.by_ids(connection, [row.feed_id])[row.feed_id]
+    entry, feed = deps.loaded(lambda tx: (entry_of(tx, row.id), feeds.by_ids(tx, [row.feed_id])[row.feed_id]))
     return entry is not None and is_full_text(entry, fulltext=without_page(feed), page_text=None)
 
 
@@ -169,13 +169,12 @@ def entry_of(connection: Connection, article_pk: int) -> Entry | None:
     return unpacked(body, Entry) if body is not None else None
 
 
-def _downloaded(deps: Deps, row: Row, page: _Page, host_row: Row) -> bool:
+def _downloaded(deps: Deps, row: Row, page: _Page, host_row: Row) -> Save[bool]:
     now = deps.clock()
     exchange = _kept(deps, row, page)
 
     def save(tx: Connection) -> bool:
-        if page.lesson is not None:
-            save_lesson(deps, tx, page.lesson, known=host_row)
+        _learn(deps, tx, row, page, host_row)
         return articles.advance(
             tx,
             row,
@@ -185,34 +184,39 @@ def _downloaded(deps: Deps, row: Row, page: _Page, host_row: Row) -> bool:
             values={"downloaded_at": now, "exchange": exchange, "spooled": True, "fetch_url": None},
         )
 
-    return deps.saved(save)
+    return save
 
 
-def _rejected(deps: Deps, row: Row, page: _Page) -> bool:
+def _rejected(deps: Deps, row: Row, page: _Page, host_row: Row) -> Save[bool]:
     """The page says no; what it said is kept for a while, so that people can look."""
-    now = deps.clock()
     exchange = _kept(deps, row, page)
     detail = exchange.get("url_final") or row.url
 
-    def save(tx: Connection) -> None:
-        if page.lesson is not None:
-            save_lesson(deps, tx, page.lesson)
+    def save(tx: Connection) -> bool:
+        _learn(deps, tx, row, page, host_row)
         values = {"exchange": exchange, "spooled": True}
-        articles.end(tx, row, state=State.REJECTED, now=now, reason=page.problem, detail=detail, values=values)
+        end(deps, tx, row, state=State.REJECTED, reason=page.problem or "unknown", detail=detail, values=values)
+        return False
 
-    deps.saved(save)
-    return False
+    return save
+
+
+def _learn(deps: Deps, tx: Connection, row: Row, page: _Page, host_row: Row) -> None:
+    """Give the site's place back, with what it taught; without a lesson the places are back already, or nobody's."""
+    if page.lesson is None:
+        hosts.give_back_all(tx, holder=articles.holder(row.lease_token, row.id))
+        return
+    save_lesson(deps, tx, page.lesson, known=host_row if page.lesson.host == host_row.host else None)
 
 
 def _kept(deps: Deps, row: Row, page: _Page) -> dict[str, Any]:
     """Put the exchange into the spool, behind the hops of an earlier visit. Returns: the row's note of it."""
-    earlier = row.exchange if row.fetch_url else None
     facts: dict[str, Any] = {"robots": page.robots, "problem": page.problem}
     if page.exchange is None:
-        return {**(earlier or {}), **facts}
+        return {**_earlier(row), **facts}
     final = page.exchange.final
     return {
-        "key": _spooled(deps, page.exchange.hops, earlier),
+        **_spooled(deps, row, page.exchange.hops),
         "status": final.status,
         "url_final": final.url,
         "truncated": final.truncated,
@@ -220,31 +224,41 @@ def _kept(deps: Deps, row: Row, page: _Page) -> dict[str, Any]:
     }
 
 
-def _spooled(deps: Deps, hops: tuple[Hop, ...], earlier: dict[str, Any] | None) -> str:
+def _earlier(row: Row) -> dict[str, Any]:
+    """The note of the redirects that led here in earlier visits; empty when this is the first."""
+    return dict(row.exchange) if row.fetch_url and row.exchange else {}
+
+
+def _spooled(deps: Deps, row: Row, hops: tuple[Hop, ...]) -> dict[str, Any]:
+    """Put hops into the spool. Returns: the key, how many visits it holds, and the keys that it makes superfluous."""
+    earlier = _earlier(row)
     data = exchange_records(Exchange(hops=hops))
-    if earlier and earlier.get("key"):
+    superseded = list(earlier.get("superseded", ()))
+    if earlier.get("key"):
         data = deps.store.get(earlier["key"]) + data
-    key = spool_key(hashlib.sha256(data).hexdigest())
+        superseded.append(earlier["key"])
+    key = spool_key(row.article_id, data)
     deps.store.put(key, data)
-    return key
+    return {"key": key, "visits": earlier.get("visits", 0) + 1, "superseded": superseded}
 
 
-def _later(deps: Deps, row: Row, wait: NotYetError) -> bool:
-    """Come back when the site may be asked; hops already made are kept, and the visit goes on behind them."""
+def _later(deps: Deps, row: Row, wait: NotYetError) -> Save[bool]:
+    """Come back when the site may be asked; hops already made are kept, and the visit goes on behind them.
+
+    Raises: QuarantineError: the redirects lead from site to site without end.
+    """
     values: dict[str, Any] = {}
     if wait.hops:
-        earlier = row.exchange if row.fetch_url else None
-        values = {
-            "fetch_url": wait.url,
-            "host": gate_key(wait.url),
-            "exchange": {"key": _spooled(deps, wait.hops, earlier)},
-            "spooled": True,
-        }
+        note = _spooled(deps, row, wait.hops)
+        if note["visits"] > MAX_VISITS:
+            raise QuarantineError("redirect-loop", f"redirected from site to site {note['visits']} times: {row.url}")
+        values = {"fetch_url": wait.url, "host": gate_key(wait.url), "exchange": note, "spooled": True}
 
-    def save(tx: Connection) -> None:
+    def save(tx: Connection) -> bool:
+        hosts.give_back_all(tx, holder=articles.holder(row.lease_token, row.id))
         if wait.hops:
             hosts.ensure(tx, [values["host"]], now=deps.clock())
         articles.let_go(tx, row, ready_at=wait.at, counted=False, values=values)
+        return False
 
-    deps.saved(save)
-    return False
+    return save

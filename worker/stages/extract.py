@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy.engine import Connection
 
@@ -15,7 +15,7 @@ from worker.fetch.coding import decoded_body
 from worker.ledger import articles, feeds
 from worker.ledger.tables import Row
 from worker.model import ArticleRecord, Entry, State
-from worker.stages.deps import Deps, begin, packed, released, settle, told, unpacked
+from worker.stages.deps import Deps, Done, Save, begin, end, packed, released, save_done, settled, unpacked
 from worker.stages.download import without_page
 from worker.text import text_sha256
 from worker.urls import article_id_of, canonical_url
@@ -23,8 +23,6 @@ from worker.urls import article_id_of, canonical_url
 UNREAD = (State.DISCOVERED, State.DOWNLOADED)
 TWIN_LOOKS = 3  # how often an article waits for the other one to be read, before it goes its own way
 TWIN_WAIT_S = 5.0
-
-Outcome = ArticleRecord | Exception | None  # None: not worked, because this process is asked to stop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,29 +36,47 @@ def extract(deps: Deps, ids: Sequence[int], *, token: str) -> list[int]:
     rows = begin(deps, ids, token=token, state=State.DOWNLOADED)
     if not rows:
         return []
-    inputs = _load(deps, rows)
-    outcomes = [_extract(deps, row, inputs[row.id]) for row in rows]
+    inputs = deps.loaded(lambda tx: _load(tx, rows))
+    read = [_Read(row=row, outcome=_extract(deps, row, inputs[row.id])) for row in rows]
+    went_well = deps.saved_all(
+        read, lambda tx, some: _save_all(deps, tx, some), lambda one, error: settled(deps, one.row, "extract", error)
+    )
+    return [row.id for row, well in zip(rows, went_well, strict=True) if well]
 
-    def save(tx: Connection) -> list[int]:
-        saved = {row.id: outcome for row, outcome in zip(rows, outcomes, strict=True) if _save(deps, tx, row, outcome)}
-        articles.save_records(tx, {article_pk: packed(record) for article_pk, record in saved.items()})
-        return list(saved)
 
-    went_well = deps.saved(save)
-    released(deps, [row for row, outcome in zip(rows, outcomes, strict=True) if outcome is None])
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """One article, and what reading its page came to: the record, as it is kept too, or a save of its own."""
+
+    row: Row
+    outcome: tuple[ArticleRecord, bytes] | Save[bool]
+
+
+def _save_all(deps: Deps, tx: Connection, read: Sequence[_Read]) -> list[bool]:
+    taken = _taken_names(tx, [one.row for one in read])
+    done: list[tuple[Row, Done]] = []
+    bodies: dict[int, bytes] = {}
+    for one in read:
+        if callable(one.outcome):
+            done.append((one.row, one.outcome))
+            continue
+        record, bodies[one.row.id] = one.outcome
+        done.append((one.row, _judged(deps, tx, one.row, record, taken)))
+    went_well = save_done(deps, tx, done, state=State.EXTRACTED)
+    going_on = {row.id for (row, _), well in zip(done, went_well, strict=True) if well}
+    articles.save_records(tx, {article_pk: body for article_pk, body in bodies.items() if article_pk in going_on})
     return went_well
 
 
-def _load(deps: Deps, rows: Sequence[Row]) -> dict[int, _Input]:
-    with deps.ledger.reading() as connection:
-        bodies = articles.entry_bodies(connection, [row.id for row in rows])
-        their_feeds = feeds.by_ids(connection, sorted({row.feed_id for row in rows}))
+def _load(tx: Connection, rows: Sequence[Row]) -> dict[int, _Input]:
+    bodies = articles.entry_bodies(tx, [row.id for row in rows])
+    their_feeds = feeds.by_ids(tx, sorted({row.feed_id for row in rows}))
     return {row.id: _Input(entry=bodies.get(row.id), feed=their_feeds[row.feed_id]) for row in rows}
 
 
-def _extract(deps: Deps, row: Row, given: _Input) -> Outcome:
+def _extract(deps: Deps, row: Row, given: _Input) -> tuple[ArticleRecord, bytes] | Save[bool]:
     if deps.stopping.is_set():
-        return None
+        return released(deps, row)
     try:
         html, url = b"", row.url
         headers: tuple[tuple[str, str], ...] = ()
@@ -70,48 +86,64 @@ def _extract(deps: Deps, row: Row, given: _Input) -> Outcome:
             url, headers = final.url, final.headers
         fulltext = given.feed.fulltext if html else without_page(given.feed)
         entry = unpacked(given.entry, Entry) if given.entry is not None else None
-        return extract_article(html, url, headers, entry, fulltext=fulltext)
-    except Exception as error:  # noqa: BLE001 - costs its own article only; logged, reported and settled below
-        told(deps, row, "extract", error)
-        return error
+        record = extract_article(html, url, headers, entry, fulltext=fulltext)
+        return record, packed(record)
+    except Exception as error:  # noqa: BLE001 - costs its own article only; logged, reported and settled
+        return settled(deps, row, "extract", error)
 
 
-def _save(deps: Deps, tx: Connection, row: Row, outcome: Outcome) -> bool:
-    if outcome is None:
-        return False
-    if isinstance(outcome, Exception):
-        settle(deps, tx, row, "extract", outcome)
-        return False
+def _judged(deps: Deps, tx: Connection, row: Row, record: ArticleRecord, taken: dict[str, str]) -> Done:
+    """Is it an article, and one of its own?"""
     now = deps.clock()
-    if outcome.not_article is not None:
-        detail = "; ".join(outcome.extraction.warnings)[:500] or outcome.title
-        articles.end(tx, row, state=State.REJECTED, now=now, reason=outcome.not_article, detail=detail)
+    if record.not_article is not None:
+        detail = "; ".join(record.extraction.warnings)[:500] or record.title
+        return _ended(deps, row, State.REJECTED, reason=record.not_article, detail=detail)
+    digest = text_sha256(record.text)
+    other = _other(tx, row, taken)
+    if other is not None and other.state not in {State.REJECTED, State.QUARANTINED}:
+        if other.text_sha256 is None and other.state in UNREAD:
+            if row.attempts < TWIN_LOOKS:
+                return _waiting(row, until=now + timedelta(seconds=TWIN_WAIT_S))
+            articles.add_alias(tx, other.article_id, row.article_id)  # we go first: it will find us when it is read
+            taken.setdefault(other.article_id, row.article_id)
+        elif other.text_sha256 == digest or (other.text_sha256 is not None and other.title == record.title):
+            return _ended(deps, row, State.DUPLICATE, reason="same-page", detail=other.article_id)
+    return {"extracted_at": now, "text_sha256": digest, "title": record.title or row.title}
+
+
+def _ended(deps: Deps, row: Row, state: State, *, reason: str, detail: str | None) -> Save[bool]:
+    def save(tx: Connection) -> bool:
+        end(deps, tx, row, state=state, reason=reason, detail=detail)
         return False
-    digest = text_sha256(outcome.text)
-    owner = _owner(tx, row)
-    if owner is not None:
-        if owner.text_sha256 is None and owner.state in UNREAD and row.attempts < TWIN_LOOKS:
-            articles.let_go(tx, row, ready_at=now + timedelta(seconds=TWIN_WAIT_S), counted=True)
-            return False
-        if owner.text_sha256 == digest or (owner.text_sha256 is not None and owner.title == outcome.title):
-            reason = "same-page"
-            articles.end(tx, row, state=State.DUPLICATE, now=now, reason=reason, detail=owner.article_id)
-            return False
-    return articles.advance(
-        tx,
-        row,
-        state=State.EXTRACTED,
-        now=now,
-        until=deps.queued_until(now),
-        values={"extracted_at": now, "text_sha256": digest, "title": outcome.title or row.title},
-    )
+
+    return save
 
 
-def _owner(tx: Connection, row: Row) -> Row | None:
-    """The other article whose URL this one's page turned out to have, if any.
+def _waiting(row: Row, *, until: datetime) -> Save[bool]:
+    def save(tx: Connection) -> bool:
+        articles.let_go(tx, row, ready_at=until, counted=True)
+        return False
+
+    return save
+
+
+def _taken_names(tx: Connection, rows: Sequence[Row]) -> dict[str, str]:
+    """Identity -> who was published under it, because its page was reached through a redirect first.
+
+    Locks the rows: who takes one of their names locks the row as well, so that one of the two sees the other.
+    """
+    articles.lock(tx, [row.id for row in rows])
+    return articles.known_under(tx, [row.article_id for row in rows])
+
+
+def _other(tx: Connection, row: Row, taken: Mapping[str, str]) -> Row | None:
+    """The other article that this page seems to be, if any: one page must not become two articles.
 
     Its text or title must agree before the two are one: sites send dead links to their front page.
     """
+    taker = taken.get(row.article_id)
+    if taker is not None and taker != row.article_id:
+        return articles.newest(tx, taker)
     final = row.exchange.get("url_final")
     if final is None or row.exchange.get("problem") is not None:
         return None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,7 +19,7 @@ from worker.fetch.http import FetchRequest
 from worker.ledger import articles
 from worker.ledger.tables import Row
 from worker.model import ImageCandidate, Picture, State
-from worker.stages.deps import Deps, begin, outcome_of, released, settle
+from worker.stages.deps import Deps, Done, Save, begin, released, save_done, settled, told
 from worker.stages.extract import load_record
 from worker.stages.visit import NotYetError, RobotsSayNo, save_lesson, visit
 
@@ -34,65 +33,85 @@ def picture(deps: Deps, ids: Sequence[int], *, token: str) -> list[int]:
     rows = begin(deps, ids, token=token, state=State.EXTRACTED)
     if not rows:
         return []
-    with deps.ledger.reading() as connection:
-        bodies = articles.record_bodies(connection, [row.id for row in rows])
-    without: list[Row] = []
-    fetching: list[tuple[Row, tuple[ImageCandidate, ...]]] = []
-    spoiled: list[tuple[Row, Exception]] = []
+    bodies = deps.loaded(lambda tx: articles.record_bodies(tx, [row.id for row in rows]))
+    fetching: list[_Wanted] = []
+    others: list[tuple[Row, Done]] = []
     for row in rows:
         try:
             candidates = load_record(bodies.get(row.id), row.article_id).image_candidates
         except (QuarantineError, msgspec.MsgspecError) as error:
-            spoiled.append((row, error))
+            others.append((row, settled(deps, row, "picture", error)))
             continue
         if candidates:
-            fetching.append((row, candidates))
+            fetching.append(_Wanted(row=row, candidates=candidates, since=_since(row) or deps.clock()))
         else:
-            without.append(row)
-    went_well = set(deps.saved(lambda tx: _without_picture(deps, tx, without, spoiled)))
-
-    def abandon(pair: tuple[Row, tuple[ImageCandidate, ...]]) -> bool:
-        released(deps, [pair[0]])
-        return False
-
-    done = deps.side_by_side(lambda pair: _picture(deps, *pair), fetching, abandon)
-    went_well |= {row.id for (row, _), well in zip(fetching, done, strict=True) if well}
+            others.append((row, _pictured(deps, None)))
+    went_on = deps.saved_all(
+        others,
+        lambda tx, some: save_done(deps, tx, some, state=State.PICTURED),
+        lambda pair, error: settled(deps, pair[0], "picture", error),
+    )
+    went_well = {row.id for (row, _), well in zip(others, went_on, strict=True) if well}
+    done = deps.side_by_side(
+        lambda wanted: _picture(deps, wanted),
+        fetching,
+        give_up=lambda wanted: released(deps, wanted.row),
+        failed=lambda wanted, error: _failed(deps, wanted, error),
+    )
+    went_well |= {wanted.row.id for wanted, well in zip(fetching, done, strict=True) if well}
     return [row.id for row in rows if row.id in went_well]
 
 
-def _without_picture(
-    deps: Deps, tx: Connection, without: Sequence[Row], spoiled: Sequence[tuple[Row, Exception]]
-) -> list[int]:
-    for row, error in spoiled:
-        settle(deps, tx, row, "picture", error)
-    return [row.id for row in without if _advance(deps, tx, row, None)]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """An article's picture, and since when it is waited for: time in the queue before is no waiting of its own."""
+
+    row: Row
+    candidates: tuple[ImageCandidate, ...]
+    since: datetime
+
+    @property
+    def give_up_at(self) -> datetime:
+        return self.since + timedelta(seconds=PATIENCE_S)
+
+
+def _since(row: Row) -> datetime | None:
+    """When an earlier try began, that found the site busy."""
+    return datetime.fromisoformat(row.picture["since"]) if row.picture and "since" in row.picture else None
 
 
 def _advance(deps: Deps, tx: Connection, row: Row, values: dict[str, Any] | None) -> bool:
-    now = deps.clock()
-    facts = {"pictured_at": now, "picture": values}
-    return articles.advance(tx, row, state=State.PICTURED, now=now, until=deps.queued_until(now), values=facts)
+    return save_done(deps, tx, [(row, _pictured(deps, values))], state=State.PICTURED)[0]
 
 
-def _picture(deps: Deps, row: Row, candidates: tuple[ImageCandidate, ...]) -> bool:
+def _pictured(deps: Deps, values: dict[str, Any] | None) -> dict[str, Any]:
+    return {"pictured_at": deps.clock(), "picture": values}
+
+
+def _failed(deps: Deps, wanted: _Wanted, error: Exception) -> Save[bool]:
+    """Our own store may be back later; whatever else went wrong costs the picture, not the article."""
+    if isinstance(error, UnavailableError):
+        return settled(deps, wanted.row, "picture", error)
+    told(deps, wanted.row, "picture", error)
+    found = replace(_named(wanted.candidates[0]), problem=f"{type(error).__name__}: {error}"[:200])
+    return lambda tx: _advance(deps, tx, wanted.row, {**msgspec.to_builtins(found), "spool": None})
+
+
+def _picture(deps: Deps, wanted: _Wanted) -> Save[bool]:
+    row = wanted.row
     if deps.stopping.is_set():
-        released(deps, [row])
-        return False
-    give_up_at = row.extracted_at + timedelta(seconds=PATIENCE_S)
+        return released(deps, row)
     try:
-        found, spooled = _first_good(deps, row, candidates, give_up_at)
+        found, spooled = _first_good(deps, row, wanted.candidates, wanted.give_up_at)
     except NotYetError as wait:
-        later = wait.at
-        deps.saved(lambda tx: articles.let_go(tx, row, ready_at=later, counted=False))
-        return False
-    except UnavailableError as error:
-        outcome_of(deps, row, "picture", error)
-        return False
-    except Exception as error:  # noqa: BLE001 - a bug costs the picture of its own article only
-        outcome_of(deps, row, "picture", error)
-        return False
-    values = {**msgspec.to_builtins(found), "spool": spooled}
-    return deps.saved(lambda tx: _advance(deps, tx, row, values))
+        later, since = wait.at, {"since": wanted.since.isoformat()}
+
+        def let_go(tx: Connection) -> bool:
+            articles.let_go(tx, row, ready_at=later, counted=False, values={"picture": since})
+            return False
+
+        return let_go
+    return lambda tx: _advance(deps, tx, row, {**msgspec.to_builtins(found), "spool": spooled})
 
 
 def _first_good(
@@ -169,7 +188,7 @@ def _fetched(
     ref = picture_key(checked.sha256, checked.media_type)
     deps.store.put(ref, data, content_type=checked.media_type)
     records = exchange_records(seen.exchange)
-    spooled = spool_key(hashlib.sha256(records).hexdigest())
+    spooled = spool_key(row.article_id, records)
     deps.store.put(spooled, records)
     found = replace(
         _named(candidate),
@@ -185,7 +204,7 @@ def _fetched(
 
 def picture_of(row: Row) -> Picture | None:
     """The picture that the picture stage found, as the row keeps it."""
-    if row.picture is None:
+    if row.picture is None or "url" not in row.picture:
         return None
     facts = {name: value for name, value in row.picture.items() if name != "spool"}
     return msgspec.convert(facts, Picture)

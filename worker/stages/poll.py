@@ -20,13 +20,14 @@ from worker.feeds.parse import parse_feed
 from worker.feeds.select import KnownSighting, Seen, Selection, keys_of, select_new
 from worker.fetch.classify import VerdictKind, freshness_s, judge, retry_after_s
 from worker.fetch.coding import decoded_body
-from worker.fetch.http import FetchRequest
+from worker.fetch.http import SENDABLE, FetchRequest
 from worker.ledger import articles, feeds, hosts
 from worker.ledger.session import dispatch_lock
 from worker.ledger.tables import Row
 from worker.model import Entry, Hop, ParsedFeed, State
-from worker.stages.deps import Deps, packed
-from worker.stages.visit import NotYetError, RobotsSayNo, Visited, pace_of, save_lesson, visit
+from worker.publish.message import event_message
+from worker.stages.deps import Deps, Save, note, packed
+from worker.stages.visit import BOOKED_AHEAD_S, NotYetError, RobotsSayNo, Visited, pace_of, save_lesson, visit
 from worker.urls import display_url, gate_key
 
 log = logging.getLogger("newsmill")
@@ -35,7 +36,9 @@ FEED_ACCEPT = (
     "application/atom+xml,application/rss+xml,application/feed+json,application/rdf+xml;q=0.9,"
     "application/xml;q=0.9,text/xml;q=0.9,*/*;q=0.5"
 )
+MEDIA_TYPE = re.compile(r"\s*([A-Za-z0-9][\w!#$&^.+-]{0,126}/[A-Za-z0-9][\w!#$&^.+-]{0,126})\s*(?:;|\Z)", re.ASCII)
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+FAILING_AFTER = 3  # failures in a row, until operators are told
 UNCONDITIONAL_EVERY = timedelta(days=1)  # servers that answer 304 wrongly are caught by a poll without validators
 
 
@@ -78,7 +81,8 @@ def _due(deps: Deps, tx: Connection, slugs: Sequence[str] | None) -> DuePolls:
     if not dispatch_lock(tx):
         return DuePolls(batches=(), look_again_at=now + timedelta(seconds=0.2))
     settings = deps.settings
-    rows = feeds.due(tx, now=now, limit=settings.max_in_flight, pace_of=pace_of(deps), slugs=slugs)
+    room = settings.max_in_flight - feeds.in_flight(tx, now=now)
+    rows = feeds.due(tx, now=now, limit=room, pace_of=pace_of(deps), slugs=slugs)
     size = min(settings.batch, max(1, -(-len(rows) // settings.concurrency)))
     batches = []
     for start in range(0, len(rows), size):
@@ -89,8 +93,20 @@ def _due(deps: Deps, tx: Connection, slugs: Sequence[str] | None) -> DuePolls:
         more = f", +{len(group) - 1}" if len(group) > 1 else ""
         label = f"{group[0].slug} {display_url(group[0].url)}{more}"
         batches.append(Polls(ids=tuple(row.id for row in group), token=token, label=label))
+    if len(rows) >= room:  # more may be due: there is room again as soon as some of these have ended
+        return DuePolls(batches=tuple(batches), look_again_at=now + timedelta(seconds=1))
     horizon = now + timedelta(seconds=settings.tick_s)
     return DuePolls(batches=tuple(batches), look_again_at=feeds.next_due_at(tx, now=now, horizon=horizon))
+
+
+def unpolled(deps: Deps, batches: Sequence[Polls]) -> None:
+    """Take back polls that the broker did not take, so that they may start as soon as it is there again."""
+
+    def take_back(tx: Connection) -> None:
+        for batch in batches:
+            feeds.unlease(tx, batch.token, batch.ids)
+
+    deps.saved(take_back)
 
 
 def repoll(deps: Deps, slugs: Sequence[str] | None, *, unconditional: bool = False) -> list[str]:
@@ -103,57 +119,57 @@ def poll(deps: Deps, ids: Sequence[int], *, token: str) -> list[Polled]:
     now = deps.clock()
 
     def start(tx: Connection) -> tuple[list[Row], dict[str, datetime]]:
-        rows = feeds.begin(tx, ids, token=token, until=deps.working_until(now))
+        until = deps.working_until(now)
+        rows = feeds.begin(tx, ids, token=token, until=until)
         _, wait = hosts.start(tx, [row.host for row in rows], now=now, pace_of=pace_of(deps))
         for row in rows:
             if row.host in wait:
                 feeds.let_go(tx, row.id, token=token, due_at=wait[row.host])
                 hosts.give_back(tx, row.host, holder=feeds.holder(token, row.id))
+        ready = [row for row in rows if row.host not in wait]
+        hosts.at_work(tx, [feeds.holder(token, row.id) for row in ready], expires_at=until)
         return rows, wait
 
     rows, wait = deps.saved(start)
     ready = [row for row in rows if row.host not in wait]
 
-    def abandon(row: Row) -> Polled:
-        return _come_back(deps, row, token, feeds.holder(token, row.id), deps.clock())
-
-    polled = deps.side_by_side(lambda row: _poll(deps, row, token), ready, abandon)
+    polled = deps.side_by_side(
+        lambda row: _poll(deps, row, token),
+        ready,
+        give_up=lambda row: _come_back(row, token, deps.clock()),
+        failed=lambda row, error: _failed(deps, row, token, error),
+    )
+    for one in polled:
+        log.info("feed.polled", extra={"feed": one.slug, "outcome": one.outcome, "status": one.status, "new": one.new})
     return polled + [Polled(slug=row.slug, outcome="waiting") for row in rows if row.host in wait]
 
 
-def _poll(deps: Deps, feed: Row, token: str) -> Polled:
-    holder = feeds.holder(token, feed.id)
+def _poll(deps: Deps, feed: Row, token: str) -> Save[Polled]:
     if deps.stopping.is_set():
-        return _come_back(deps, feed, token, holder, deps.clock())
+        return _come_back(feed, token, deps.clock())
+    unconditional = _unconditional(feed, deps.clock())
     try:
-        seen = _fetch(deps, feed, holder)
-        return _answered(deps, feed, token, seen)
+        return _answered(deps, feed, token, _fetch(deps, feed, token, unconditional), unconditional)
     except NotYetError as wait:
-        return _come_back(deps, feed, token, holder, wait.at)
-    except UnavailableError as error:
-        log.warning("feed.paused", extra={"feed": feed.slug, "error": str(error)})
-        return _come_back(deps, feed, token, holder, deps.clock() + timedelta(seconds=10))
-    except NewsmillError as error:
-        wanted_s = getattr(error, "retry_after_s", None) or 0.0
-        return _failed(deps, feed, token, str(error), wanted_s=wanted_s)
-    except Exception as error:
-        deps.report(error, stage="poll", tags={"feed": feed.slug, "host": feed.host})
-        log.exception("feed.trouble", extra={"feed": feed.slug})
-        return _failed(deps, feed, token, f"{type(error).__name__}: {error}")
+        if wait.hops and gate_key(wait.url) == feed.host:
+            loop = QuarantineError("redirect-loop", f"leads back to its own site: {display_url(feed.url)}")
+            return _failed(deps, feed, token, loop)
+        return _come_back(feed, token, wait.at)
 
 
-def _come_back(deps: Deps, feed: Row, token: str, holder: str, at: datetime) -> Polled:
-    def save(tx: Connection) -> None:
+def _come_back(feed: Row, token: str, at: datetime) -> Save[Polled]:
+    """Give the feed back unpolled; nothing is wrong with it."""
+
+    def save(tx: Connection) -> Polled:
         feeds.let_go(tx, feed.id, token=token, due_at=at)
-        hosts.give_back(tx, feed.host, holder=holder)
+        hosts.give_back_all(tx, holder=feeds.holder(token, feed.id))
+        return Polled(slug=feed.slug, outcome="waiting")
 
-    deps.saved(save)
-    return Polled(slug=feed.slug, outcome="waiting")
+    return save
 
 
-def _fetch(deps: Deps, feed: Row, holder: str) -> Visited:
+def _fetch(deps: Deps, feed: Row, token: str, unconditional: bool) -> Visited:
     settings = deps.settings
-    conditional = not _unconditional(feed, deps.clock())
     own_headers = tuple(
         (name, _filled_in(feed.slug, value, settings.variables)) for name, value in feed.headers.items()
     )
@@ -162,15 +178,23 @@ def _fetch(deps: Deps, feed: Row, holder: str) -> Visited:
         return FetchRequest(
             url=url,
             accept=FEED_ACCEPT,
-            headers=own_headers if gate_key(url) == feed.host else (),
+            headers=own_headers if url == feed.url else (),  # a visit that left the site may come back by another
             sensitive=frozenset(name.lower() for name, _ in own_headers),
-            etag=feed.etag if conditional else None,
-            last_modified=feed.last_modified if conditional else None,
+            etag=None if unconditional else feed.etag,
+            last_modified=None if unconditional else feed.last_modified,
             cap_bytes=settings.page_cap_bytes,
             total_timeout_s=settings.fetch_timeout_s,
         )
 
-    seen = visit(deps, request, feed.url, holder=holder, permitted=True, obey_robots=False)
+    seen = visit(
+        deps,
+        request,
+        feed.url,
+        holder=feeds.holder(token, feed.id),
+        permitted=True,
+        obey_robots=False,
+        book_until=deps.clock() + timedelta(seconds=BOOKED_AHEAD_S),
+    )
     if isinstance(seen, RobotsSayNo):
         raise QuarantineError("robots", f"robots.txt keeps {seen.url} from us")
     return seen
@@ -195,12 +219,12 @@ def _unconditional(feed: Row, now: datetime) -> bool:
     return feed.unconditional or feed.unconditional_at is None or now - feed.unconditional_at >= UNCONDITIONAL_EVERY
 
 
-def _answered(deps: Deps, feed: Row, token: str, seen: Visited) -> Polled:
-    """What the server said, settled in one transaction with what it taught about its site."""
+def _answered(deps: Deps, feed: Row, token: str, seen: Visited, unconditional: bool) -> Save[Polled]:
+    """What the server said, to be saved together with what it taught about its site."""
     now = deps.clock()
     hop = seen.exchange.final
     try:
-        answer = judge(hop.status, hop.headers, now=now, sent_validators=not _unconditional(feed, now))
+        answer = judge(hop.status, hop.headers, now=now, sent_validators=not unconditional)
         if answer.kind is VerdictKind.NOT_MODIFIED:
             return _saved(deps, feed, token, seen, Polled(slug=feed.slug, outcome="not-modified", status=304))
         if answer.permanent:
@@ -208,23 +232,23 @@ def _answered(deps: Deps, feed: Row, token: str, seen: Visited) -> Polled:
             return _saved(deps, feed, token, seen, polled, facts={"gone_at": now})
         if answer.kind is not VerdictKind.OK:
             raise RetryableError(f"HTTP {hop.status}: {display_url(hop.url)}", retry_after_s=answer.retry_after_s)
-        return _read(deps, feed, token, seen, now)
+        return _read(deps, feed, token, seen, unconditional)
     except NewsmillError:
         deps.saved(lambda tx: save_lesson(deps, tx, seen.lesson))
         raise
 
 
-def _read(deps: Deps, feed: Row, token: str, seen: Visited, now: datetime) -> Polled:
+def _read(deps: Deps, feed: Row, token: str, seen: Visited, unconditional: bool) -> Save[Polled]:
+    now = deps.clock()
     hop = seen.exchange.final
     body = decoded_body(hop, deps.settings.page_cap_bytes)
     digest = hashlib.sha256(body).hexdigest()
     facts: dict[str, Any] = {"body_sha256": digest, **_validators(hop)}
-    if _unconditional(feed, now):
+    if unconditional:
         facts["unconditional_at"] = now
     if digest == feed.body_sha256 and not feed.unconditional:
-        return _saved(
-            deps, feed, token, seen, Polled(slug=feed.slug, outcome="unchanged", status=hop.status), facts=facts
-        )
+        unchanged = Polled(slug=feed.slug, outcome="unchanged", status=hop.status)
+        return _saved(deps, feed, token, seen, unchanged, facts=facts)
     parsed = parse_feed(
         body,
         content_type=hop.header("Content-Type"),
@@ -233,7 +257,7 @@ def _read(deps: Deps, feed: Row, token: str, seen: Visited, now: datetime) -> Po
         now=now,
     )
     document = feed_key(feed.slug, digest, now)
-    deps.store.put(document, body, content_type=hop.header("Content-Type"))
+    deps.store.put(document, body, content_type=_media_type(hop.header("Content-Type")))
     if parsed.damaged or hop.truncated:  # the next poll must see the whole document
         facts |= {"etag": None, "last_modified": None, "body_sha256": None}
     facts["wishes"] = {**_wishes(parsed), "full_text_share": _full_text_share(parsed.entries)}
@@ -259,7 +283,18 @@ def _full_text_share(entries: Sequence[Entry]) -> float:
 
 
 def _validators(hop: Hop) -> dict[str, Any]:
-    return {"etag": hop.header("ETag"), "last_modified": hop.header("Last-Modified")}
+    return {"etag": _sendable(hop.header("ETag")), "last_modified": _sendable(hop.header("Last-Modified"))}
+
+
+def _sendable(value: str | None) -> str | None:
+    """A header's value, if it can be sent back; what cannot is of no use, and PostgreSQL refuses a NUL."""
+    return value.strip() if value is not None and SENDABLE.fullmatch(value.strip()) else None
+
+
+def _media_type(content_type: str | None) -> str | None:
+    """``type/subtype`` of a Content-Type; None for what a store may refuse to keep as one."""
+    named = MEDIA_TYPE.match(content_type or "")
+    return named[1].lower() if named else None
 
 
 def _wishes(parsed: ParsedFeed) -> dict[str, Any]:
@@ -281,14 +316,15 @@ def _saved(
     facts: Mapping[str, Any] | None = None,
     parsed: ParsedFeed | None = None,
     document: str | None = None,
-) -> Polled:
-    """Save a poll that was answered: new rows, sightings, the feed's state, its line of history, in one transaction."""
+) -> Save[Polled]:
+    """A poll that was answered: new rows, sightings, the feed's state, its line of history, in one transaction."""
     now = deps.clock()
     hop = seen.exchange.final
 
     def save(tx: Connection) -> Polled:
         save_lesson(deps, tx, seen.lesson)
-        if not feeds.still_ours(tx, feed.id, token=token):
+        held = feeds.held(tx, feed.id, token=token)
+        if held is None:
             return replace(polled, outcome="waiting", detail="another poll took over")
         new = _insert(tx, feed, parsed, now) if parsed is not None else 0
         done = replace(polled, new=new, outcome="new" if new else polled.outcome)
@@ -305,6 +341,11 @@ def _saved(
         }
         if new:
             values["new_at"] = now
+        if feed.told == "failing" or (new and feed.told == "silent"):
+            values["told"] = None
+            note(
+                tx, event_message("feed.recovered", at=now, feed=feed.slug, url=display_url(feed.url), reason=feed.told)
+            )
         wishes = values.get("wishes", feed.wishes)
         values["due_at"] = _next(
             deps,
@@ -317,23 +358,35 @@ def _saved(
             hop=hop,
         )
         line = {"at": now, "status": done.status, "entries": done.entries, "new": new, "detail": done.detail}
-        feeds.save_poll(tx, feed.id, values, {**line, "outcome": done.outcome, "document": document})
+        asked_again = held.asked_at != feed.asked_at
+        feeds.save_poll(
+            tx, feed.id, values, {**line, "outcome": done.outcome, "document": document}, asked_again=asked_again
+        )
         return done
 
-    done = deps.saved(save)
-    log.info("feed.polled", extra={"feed": feed.slug, "outcome": done.outcome, "status": done.status, "new": done.new})
-    return done
+    return save
 
 
-def _failed(deps: Deps, feed: Row, token: str, detail: str, *, wanted_s: float = 0.0) -> Polled:
+def _failed(deps: Deps, feed: Row, token: str, error: Exception) -> Save[Polled]:
+    """A poll that came to nothing: later again, without end. Our own outages are not the feed's failures."""
     now = deps.clock()
+    detail = str(error)[:500]
+    if isinstance(error, UnavailableError):
+        log.warning("feed.paused", extra={"feed": feed.slug, "error": detail})
+        return _come_back(feed, token, now + timedelta(seconds=deps.settings.poll_floor_s))
+    if not isinstance(error, NewsmillError):
+        deps.report(error, stage="poll", tags={"feed": feed.slug, "host": feed.host})
+        log.error("feed.trouble", extra={"feed": feed.slug}, exc_info=error)
+        detail = f"{type(error).__name__}: {detail}"[:500]
     failures = feed.failures + 1
-    polled = Polled(slug=feed.slug, outcome="failed", detail=detail[:500])
+    log.warning("feed.failed", extra={"feed": feed.slug, "failures": failures, "error": detail[:300]})
 
-    def save(tx: Connection) -> None:
-        hosts.give_back(tx, feed.host, holder=feeds.holder(token, feed.id))
-        if not feeds.still_ours(tx, feed.id, token=token):
-            return
+    def save(tx: Connection) -> Polled:
+        polled = Polled(slug=feed.slug, outcome="failed", detail=detail)
+        hosts.give_back_all(tx, holder=feeds.holder(token, feed.id))
+        held = feeds.held(tx, feed.id, token=token)
+        if held is None:
+            return polled
         due_at = _next(
             deps,
             feed,
@@ -343,16 +396,17 @@ def _failed(deps: Deps, feed: Row, token: str, detail: str, *, wanted_s: float =
             failures=failures,
             outcome="failed",
             hop=None,
-            wanted_s=wanted_s,
+            wanted_s=getattr(error, "retry_after_s", None) or 0.0,
         )
-        values = {"polled_at": now, "outcome": "failed", "error": polled.detail, "failures": failures}
-        feeds.save_poll(
-            tx, feed.id, {**values, "due_at": due_at}, {"at": now, "outcome": "failed", "detail": detail[:500]}
-        )
+        values = {"polled_at": now, "outcome": "failed", "error": detail, "failures": failures, "due_at": due_at}
+        if failures >= FAILING_AFTER and feed.told != "failing":
+            values["told"] = "failing"
+            note(tx, event_message("feed.failing", at=now, feed=feed.slug, url=display_url(feed.url), reason=detail))
+        line = {"at": now, "outcome": "failed", "detail": detail}
+        feeds.save_poll(tx, feed.id, values, line, asked_again=held.asked_at != feed.asked_at)
+        return polled
 
-    deps.saved(save)
-    log.warning("feed.failed", extra={"feed": feed.slug, "failures": failures, "error": detail[:300]})
-    return polled
+    return save
 
 
 def _next(
@@ -394,11 +448,16 @@ def _insert(tx: Connection, feed: Row, parsed: ParsedFeed, now: datetime) -> int
     selection = _selection(tx, feed, parsed.entries)
     aliases = articles.known_under(tx, [seen.article_id for seen in selection.new])
     fresh = [seen for seen in selection.new if seen.article_id not in aliases]
-    unwanted = {seen.keys.entry_key for seen in fresh if not _wanted(feed, seen.entry)}
-    wanted = [seen for seen in fresh if seen.keys.entry_key not in unwanted]
+    unwanted = {seen.article_id for seen in fresh if not _wanted(feed, seen.entry)}
+    wanted = [seen for seen in fresh if seen.article_id not in unwanted]
     rows = [_article_row(feed, seen, now) for seen in wanted]
     hosts.ensure(tx, [row["host"] for row in rows], now=now)
     inserted = articles.insert_discovered(tx, rows, {seen.article_id: packed(seen.entry) for seen in wanted})
+    new = {row.article_id for row in inserted}
+    for row in rows:
+        if row["article_id"] in new:
+            about = {"feed": feed.slug, "article_id": row["article_id"], "url": row["url"]}
+            note(tx, event_message("item.discovered", at=now, **about))
     feeds.insert_sightings(
         tx,
         [
@@ -412,37 +471,45 @@ def _insert(tx: Connection, feed: Row, parsed: ParsedFeed, now: datetime) -> int
                 "feed_date": seen.entry.published_at,
                 "seen_at": now,
                 "fingerprint": seen.keys.fingerprint,
-                "skipped": seen.skipped or seen.keys.entry_key in unwanted,
+                "skipped": seen.skipped or seen.article_id in unwanted,
             }
             for seen in selection.sightings
         ],
     )
     for unusable in selection.unusable:
         log.info("item.unusable", extra={"feed": feed.slug, "reason": unusable.reason})
+    if selection.edited:
+        log.info("items.edited", extra={"feed": feed.slug, "count": selection.edited})
     return len(inserted)
 
 
 def _selection(tx: Connection, feed: Row, entries: Sequence[Entry]) -> Selection:
-    keyed = [(entry, keys_of(entry, feed.slug)) for entry in entries]
+    names = keys_of(entries, feed.slug)
     known = feeds.known_sightings(
         tx,
         feed.id,
-        entry_keys=[keys.entry_key for _, keys in keyed],
-        guid_keys=[keys.guid_key for _, keys in keyed if keys.guid_key is not None],
+        entry_keys=[keys.entry_key for keys in names],
+        guid_keys=[keys.guid_key for keys in names if keys.guid_key is not None],
+        fingerprints=[keys.fingerprint for keys in names if keys.goes_by_text],
     )
-    by_guid: dict[str, list[KnownSighting]] = {}
-    for row in known:
-        if row.guid_key is not None:
-            sighting = KnownSighting(
-                article_id=row.article_id, title=row.title, published_at=row.feed_date, url=row.url
-            )
-            by_guid.setdefault(row.guid_key, []).append(sighting)
     return select_new(
-        keyed,
-        known=frozenset(row.entry_key for row in known),
-        by_guid=by_guid,
+        list(zip(entries, names, strict=True)),
+        known=map(_known_sighting, known),
         first_poll=feed.first_poll,
         is_first=not known and not feeds.has_sightings(tx, feed.id),
+    )
+
+
+def _known_sighting(row: Row) -> KnownSighting:
+    return KnownSighting(
+        entry_key=row.entry_key,
+        guid_key=row.guid_key,
+        fingerprint=row.fingerprint,
+        article_id=row.article_id,
+        title=row.title,
+        published_at=row.feed_date,
+        url=row.url,
+        skipped=row.skipped,
     )
 
 

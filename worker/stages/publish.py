@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -36,50 +37,87 @@ def publish(deps: Deps, ids: Sequence[int], *, token: str) -> list[int]:
     """Send the articles' messages. Returns: the ids whose message the broker confirmed, in order."""
     rows = begin(deps, ids, token=token, state=State.ARCHIVED)
     if deps.stopping.is_set():
-        released(deps, rows)
+        deps.saved(lambda tx: [released(deps, row)(tx) for row in rows])
         return []
     if not rows:
         return []
-    rows, frozen = deps.saved(lambda tx: _frozen(deps, tx, rows))
-    unsent = [row for row in rows if frozen[row.id].confirmed_at is None]
-    outcomes: dict[int, Outcome] = {row.id: Confirmed(frozen[row.id].message_id) for row in rows if row not in unsent}
+    bodies = deps.loaded(lambda tx: articles.record_bodies(tx, [row.id for row in rows]))
+    read = {row.id: _read(bodies.get(row.id), row) for row in rows}
+    done = deps.saved(lambda tx: _freeze(deps, tx, rows, read))
+    for row, error in done.spoiled:
+        told(deps, row, "publish", error)
+    frozen = done.messages
+    unsent = [row for row in done.rows if frozen[row.id].confirmed_at is None]
+    outcomes: dict[int, Outcome] = {
+        row.id: Confirmed(frozen[row.id].message_id) for row in done.rows if frozen[row.id].confirmed_at is not None
+    }
     try:
         messages = [outgoing_article(body_of(frozen[row.id]), frozen[row.id].feed_slug) for row in unsent]
         outcomes |= dict(zip((row.id for row in unsent), deps.publisher.publish(messages), strict=True))
     except UnavailableError as error:
         outcomes |= {row.id: Failed(frozen[row.id].message_id, str(error), retry=True) for row in unsent}
-    return deps.saved(lambda tx: _marked(deps, tx, rows, outcomes))
+    return deps.saved(lambda tx: _marked(deps, tx, done.rows, outcomes))
 
 
-def _frozen(deps: Deps, tx: Connection, rows: Sequence[Row]) -> tuple[list[Row], dict[int, Row]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Frozen:
+    rows: Sequence[Row]
+    messages: Mapping[int, Row]  # by row id
+    spoiled: Sequence[tuple[Row, Exception]]  # no message can be made of these
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """What a message is made of and what takes time to find out, before any lock is held."""
+
+    record: ArticleRecord
+    words: int
+    simhash: str
+
+
+def _read(body: bytes | None, row: Row) -> _Read | Exception:
+    try:
+        record = load_record(body, row.article_id)
+    except (QuarantineError, msgspec.MsgspecError) as error:
+        return error
+    return _Read(record=record, words=word_count(record.text, record.language), simhash=simhash64(record.text))
+
+
+def _freeze(deps: Deps, tx: Connection, rows: Sequence[Row], read: Mapping[int, _Read | Exception]) -> _Frozen:
     """Freeze the messages that are not frozen yet, with their numbers, in one transaction.
 
     A message whose article changed hands meanwhile is frozen all the same: whoever publishes it sends these bytes.
     """
+    sequences = publications.locked_sequences(
+        tx, [row.feed_id for row in rows]
+    )  # before looking: one freezes at a time
     known = publications.existing(tx, [row.id for row in rows])
     fresh = [row for row in rows if row.id not in known]
-    prepared, spoiled = _prepared(tx, fresh)
-    sequences = publications.locked_sequences(tx, [row.feed_id for row, _ in prepared])
-    slugs = {feed_id: feed.slug for feed_id, feed in feeds.by_ids(tx, list(sequences)).items()}
-    sightings = articles.sightings_of(tx, [row.article_id for row, _ in prepared])
+    slugs = {feed_id: feed.slug for feed_id, feed in feeds.by_ids(tx, list(sequences)).items()} if fresh else {}
+    sightings = articles.sightings_of(tx, [row.article_id for row in fresh])
     frozen: list[dict[str, Any]] = []
-    for row, record in prepared:
-        number = sequences[row.feed_id] + 1
+    spoiled: list[tuple[Row, Exception]] = []
+    given: dict[int, int] = {}
+    for row in fresh:
+        number = given.get(row.feed_id, sequences[row.feed_id]) + 1
+        found = read[row.id]
+        if isinstance(found, Exception):
+            spoiled.append((row, found))
+            continue
         try:
-            publication = _publication(row, record, number, sightings[row.article_id])
-            frozen.append(_outbox_row(deps, row, record, publication, slugs[row.feed_id]))
-        except QuarantineError as error:
+            publication = _publication(row, found, number, sightings[row.article_id])
+            frozen.append(_outbox_row(deps, row, found.record, publication, slugs[row.feed_id]))
+        except Exception as error:  # noqa: BLE001 - costs its own article only: settled below
             spoiled.append((row, error))
         else:
-            sequences[row.feed_id] = number
-    publications.save_sequences(tx, sequences)
+            given[row.feed_id] = number
+    publications.save_sequences(tx, given)
     publications.freeze(tx, frozen)
     for row, spoilt in spoiled:
-        told(deps, row, "publish", spoilt)
         settle(deps, tx, row, "publish", spoilt)
     lost = {row.id for row, _ in spoiled}
     kept = [row for row in rows if row.id not in lost]
-    return kept, publications.existing(tx, [row.id for row in kept])
+    return _Frozen(rows=kept, messages=publications.existing(tx, [row.id for row in kept]), spoiled=spoiled)
 
 
 def _outbox_row(deps: Deps, row: Row, record: ArticleRecord, publication: Publication, slug: str) -> dict[str, Any]:
@@ -95,40 +133,27 @@ def _outbox_row(deps: Deps, row: Row, record: ArticleRecord, publication: Public
     }
 
 
-def _prepared(
-    tx: Connection, rows: Sequence[Row]
-) -> tuple[list[tuple[Row, ArticleRecord]], list[tuple[Row, Exception]]]:
-    bodies = articles.record_bodies(tx, [row.id for row in rows])
-    prepared: list[tuple[Row, ArticleRecord]] = []
-    spoiled: list[tuple[Row, Exception]] = []
-    for row in rows:
-        try:
-            prepared.append((row, load_record(bodies.get(row.id), row.article_id)))
-        except (QuarantineError, msgspec.MsgspecError) as error:
-            spoiled.append((row, error))
-    return prepared, spoiled
-
-
-def _publication(row: Row, record: ArticleRecord, sequence: int, sightings: Sequence[Row]) -> Publication:
+def _publication(row: Row, read: _Read, sequence: int, sightings: Sequence[Row]) -> Publication:
     exchange, kept = row.exchange or {}, row.archive
-    url_final = exchange.get("url_final") if exchange.get("problem") is None else None
+    was_had = exchange.get("problem") is None  # else the feed's text is all there is
+    url_final = exchange.get("url_final") if was_had else None
     return Publication(
         article_id=row.article_id,
         revision=row.revision,
         kind="published" if row.revision == 1 else "updated",
         sequence=sequence,
-        url=record.canonical_url or url_final or row.url,
+        url=read.record.canonical_url or url_final or row.url,
         url_requested=row.url,
         url_final=url_final,
         guid=row.guid,
         sightings=tuple(Sighting(feed=seen.slug, feed_date=seen.feed_date, seen_at=seen.seen_at) for seen in sightings),
         discovered_at=row.discovered_at,
-        downloaded_at=row.downloaded_at,
+        downloaded_at=row.downloaded_at if was_had else None,
         text_ref=kept["text_ref"],
         html_ref=kept["html_ref"],
-        word_count=word_count(record.text, record.language),
+        word_count=read.words,
         text_sha256=row.text_sha256,
-        simhash=simhash64(record.text),
+        simhash=read.simhash,
         robots=exchange.get("robots"),
         archive=ArchiveKeys(
             warc=kept["warc"],
@@ -153,7 +178,8 @@ def _marked(deps: Deps, tx: Connection, rows: Sequence[Row], outcomes: dict[int,
             held.append(row.id)
         went_well.append(row.id)
     publications.confirm(tx, went_well, held=held, now=now)
-    ended = {row.id for row in rows if row.id in went_well and articles.end(tx, row, state=State.PUBLISHED, now=now)}
+    confirmed = set(went_well)
+    ended = articles.end_all(tx, [row for row in rows if row.id in confirmed], state=State.PUBLISHED, now=now)
     return [article_pk for article_pk in went_well if article_pk in ended]
 
 

@@ -1,14 +1,22 @@
-"""Upkeep: what ended articles left in the spool, vanished holders' slots, old history, an overfull holding queue."""
+"""Upkeep: what ended articles left in the spool, vanished holders' slots, old history, an overfull holding queue; and
+what operators are told from time to time: feeds that fell silent, and that the line lives.
+"""
 
 from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from typing import Any
+
+from sqlalchemy.engine import Connection
 
 from worker.errors import UnavailableError
-from worker.ledger import articles, feeds, hosts
+from worker.feeds.cadence import SILENCE_FLOOR_S, is_silent
+from worker.ledger import articles, feeds, hosts, publications
 from worker.ledger.tables import Row
-from worker.stages.deps import Deps
+from worker.publish.message import event_message, heartbeat_message
+from worker.stages.deps import Deps, note
+from worker.urls import display_url
 
 log = logging.getLogger("newsmill")
 
@@ -20,56 +28,69 @@ SWEEP_FOR = timedelta(seconds=45)
 
 
 def upkeep(deps: Deps) -> dict[str, int]:
-    """One round; returns what was removed. What cannot be removed now is found again next time."""
+    """One round; returns how much was done of what. What cannot be done now is found again next time."""
     now = deps.clock()
     done = {
         "slots": deps.saved(lambda tx: hosts.sweep_slots(tx, now=now)),
         "polls": deps.saved(lambda tx: feeds.prune_polls(tx, before=now - POLLS_KEPT)),
         "spool": _sweep_spool(deps),
         "held": _trim_holding(deps),
+        "silent": deps.saved(lambda tx: _tell_of_silence(deps, tx)),
     }
+    deps.tell([deps.loaded(lambda tx: _heartbeat(deps, tx))])
     log.info("upkeep.done", extra=done)
     return done
+
+
+def _heartbeat(deps: Deps, tx: Connection) -> dict[str, Any]:
+    last_at = publications.last_confirmed_at(tx)
+    return heartbeat_message(at=deps.clock(), counts=articles.counts(tx), last_published_at=last_at)
+
+
+def _tell_of_silence(deps: Deps, tx: Connection) -> int:
+    """Tell operators of feeds that answer and have long had nothing new. Returns: how many feeds."""
+    now = deps.clock()
+    rows = feeds.gone_quiet(tx, before=now - timedelta(seconds=SILENCE_FLOOR_S))
+    silent = [row for row in rows if is_silent(row.rhythm, now)]
+    for row in silent:
+        said = f"nothing new since {row.new_at.isoformat(timespec='seconds')}"
+        note(tx, event_message("feed.silent", at=now, feed=row.slug, url=display_url(row.url), reason=said))
+    feeds.tell(tx, [row.id for row in silent], "silent")
+    return len(silent)
 
 
 def _sweep_spool(deps: Deps) -> int:
     """Sweep until nothing is left to sweep, for a while at most. Returns: how many articles were swept."""
     swept, end = 0, deps.clock() + SWEEP_FOR
-    while deps.clock() < end and not deps.stopping.is_set() and (some := _sweep_some(deps)):
-        swept += some
+    try:
+        while deps.clock() < end and not deps.stopping.is_set() and (some := _sweep_some(deps)):
+            swept += some
+    except UnavailableError as error:
+        log.warning("upkeep.no_store", extra={"error": str(error)})
     return swept
 
 
 def _sweep_some(deps: Deps) -> int:
     now = deps.clock()
-    with deps.ledger.reading() as connection:
-        rows = articles.sweepable(
-            connection,
-            ended_before=now - SPOOL_KEPT,
-            set_aside_before=now - SET_ASIDE_KEPT,
-            limit=SWEEP_AT_ONCE,
+    rows = deps.loaded(
+        lambda tx: articles.sweepable(
+            tx, ended_before=now - SPOOL_KEPT, set_aside_before=now - SET_ASIDE_KEPT, limit=SWEEP_AT_ONCE
         )
+    )
     if not rows:
         return 0
-    needed = _still_needed(deps, rows)
     for row in rows:
         for key in _spooled_keys(row):
-            if key not in needed:
-                deps.store.delete(key)
+            deps.store.delete(key)
     deps.saved(lambda tx: articles.swept(tx, [row.id for row in rows]))
     return len(rows)
 
 
 def _spooled_keys(row: Row) -> list[str]:
-    notes = ((row.exchange or {}).get("key"), (row.picture or {}).get("spool"))
+    """Nobody else's: a spool key is made from the article's id too."""
+    exchange, picture = row.exchange or {}, row.picture or {}
+    notes = (exchange.get("key"), picture.get("spool"), *exchange.get("superseded", ()))
     return [key for key in notes if key]
-
-
-def _still_needed(deps: Deps, rows: list[Row]) -> set[str]:
-    """Spool keys are digests: another article may hold the very same bytes and still be on its way."""
-    keys = {key for row in rows for key in _spooled_keys(row)}
-    with deps.ledger.reading() as connection:
-        return articles.spool_keys_in_use(connection, sorted(keys), besides=[row.id for row in rows])
 
 
 def _trim_holding(deps: Deps) -> int:

@@ -7,10 +7,12 @@ asked at once, the caller gets the hops so far and comes back later, to go on fr
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from http import HTTPStatus
 
 from sqlalchemy.engine import Connection
 
@@ -19,18 +21,21 @@ from worker.fetch import pacing
 from worker.fetch.classify import VerdictKind, judge
 from worker.fetch.coding import decoded_body
 from worker.fetch.http import FetchRequest, RedirectStopped
-from worker.fetch.robots import CAP_BYTES, RobotsDecision, allowed, crawl_delay_s, read_robots
+from worker.fetch.robots import CAP_BYTES, RobotsDecision, allowed, crawl_delay_s, is_unreachable, read_robots
 from worker.fetch.trouble import FetchFailedError
 from worker.ledger import hosts
 from worker.ledger.tables import Row
 from worker.model import Exchange, Hop
 from worker.stages.deps import Deps
-from worker.urls import authority, gate_key
+from worker.urls import authority, display_url, gate_key
 
 log = logging.getLogger("newsmill")
 
 MAX_LEGS = 4  # sites that one chain of redirects may cross
+BOOKED_AHEAD_S = 60.0  # who must ask a second site books its next free start, if it is not further away than this
+ROBOTS_TIMEOUT_S = 10.0
 ROBOTS_KEPT = 2000  # per process; the ledger has them all
+ROBOTS_KEPT_CHARS = 20_000  # longer ones are read from the ledger each time: 2,000 of them must not fill the memory
 ROBOTS_FRESH_S = 600.0  # how long a process believes its own copy of the ledger's robots.txt
 
 
@@ -130,6 +135,7 @@ def visit(
     """
     hops: tuple[Hop, ...] = ()
     obeys = obey_robots and deps.settings.obey_robots
+    ends_at = time.monotonic() + request(url).total_timeout_s  # of all legs together, robots.txt included
     for _leg in range(MAX_LEGS):
         host = gate_key(url)
         with _slot(deps, host, holder=holder, permitted=permitted, book_until=book_until) as slot:
@@ -138,12 +144,15 @@ def visit(
                 rules = _known_robots(deps, authority(url))
                 if rules is None:
                     slot.take(url, hops)
-                    rules = _fetch_robots(deps, url, slot)
+                    rules = _fetch_robots(deps, url, slot, hops, left_s=_left_s(ends_at, url))
                 if not allowed(rules.text, deps.settings.user_agent, url):
+                    if rules.unreadable:
+                        raise _unreadable(deps, url, rules)
                     return RobotsSayNo(url=url, hops=hops)
             slot.take(url, hops)
+            asked = replace(request(url), total_timeout_s=_left_s(ends_at, url))
             try:
-                exchange, lesson = _leg_of(deps, request(url), slot, obeys=obeys)
+                exchange, lesson = _leg_of(deps, asked, slot, obeys=obeys)
             except RedirectStopped as stop:
                 if not isinstance(stop.__cause__, _NewVisitError):
                     raise
@@ -155,6 +164,20 @@ def visit(
                 slot.passed_on = True
                 return Visited(exchange=Exchange(hops=(*hops, *exchange.hops)), lesson=lesson)
     raise QuarantineError("redirect-loop", f"crosses more than {MAX_LEGS} sites: {url}")
+
+
+def _left_s(ends_at: float, url: str) -> float:
+    """Raises: RetryableError: the whole visit's time is over."""
+    left_s = ends_at - time.monotonic()
+    if left_s <= 0:
+        raise RetryableError(f"timeout: the time was over before {display_url(url)} was asked")
+    return left_s
+
+
+def _unreadable(deps: Deps, url: str, rules: Rules) -> RetryableError:
+    """RFC 9309 2.3.1.4: whoever cannot read robots.txt must keep away, but nobody has said no for good."""
+    wait_s = max(1.0, (rules.until - deps.clock()).total_seconds())
+    return RetryableError(f"robots.txt of {authority(url)} cannot be read", retry_after_s=wait_s)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -297,6 +320,7 @@ class Rules:
 
     text: str
     until: datetime
+    unreadable: bool  # it says no because it could not be read
 
 
 def _known_robots(deps: Deps, where: str) -> Rules | None:
@@ -305,39 +329,46 @@ def _known_robots(deps: Deps, where: str) -> Rules | None:
     cached: Rules | None = deps.robots_cache.get(where)
     if cached is not None and cached.until > now:
         return cached
-    with deps.ledger.reading() as connection:
-        row = hosts.robots_of(connection, where)
+    row = deps.loaded(lambda tx: hosts.robots_of(tx, where))
     if row is None or row.expires_at <= now:
         return None
-    return _believed(deps, where, row.text, row.expires_at)
+    return _believed(deps, where, row.text, row.expires_at, row.available)
 
 
-def _believed(deps: Deps, where: str, text: str, expires_at: datetime) -> Rules:
+def _believed(deps: Deps, where: str, text: str, expires_at: datetime, available: str) -> Rules:
     if len(deps.robots_cache) >= ROBOTS_KEPT:
         deps.robots_cache.clear()
-    rules = Rules(text=text, until=min(expires_at, deps.clock() + timedelta(seconds=ROBOTS_FRESH_S)))
+    if len(text) > ROBOTS_KEPT_CHARS:
+        return Rules(text=text, until=expires_at, unreadable=available == "disallow-all")
+    until = min(expires_at, deps.clock() + timedelta(seconds=ROBOTS_FRESH_S))
+    rules = Rules(text=text, until=until, unreadable=available == "disallow-all")
     deps.robots_cache[where] = rules
     return rules
 
 
-def _fetch_robots(deps: Deps, url: str, slot: _Slot) -> Rules:
-    """Read a site's robots.txt with the slot in hand; the slot is given back, a page needs a permission of its own."""
+def _fetch_robots(deps: Deps, url: str, slot: _Slot, hops: tuple[Hop, ...], *, left_s: float) -> Rules:
+    """Read a site's robots.txt with the slot in hand; the slot is given back, a page needs a permission of its own.
+
+    Raises: NotYetError: it is kept at another site, which may not be asked now.
+    """
     where = authority(url)
-    status, body, lesson = _asked_robots(deps, where, slot)
+    try:
+        status, body, lesson = _asked_robots(deps, where, slot, left_s)
+    except NotYetError as wait:
+        raise NotYetError(wait.at, url, hops) from wait
     now = deps.clock()
 
     def save(tx: Connection) -> RobotsDecision:
         known = hosts.robots_of(tx, where)
         failing_since = known.failing_since if known is not None else None
         decision = read_robots(status, body, now=now, unreachable_since=failing_since)
-        failing = decision.available == "disallow-all"
         values = {
             "available": decision.available,
             "text": decision.text,
             "status": status,
             "fetched_at": now,
             "expires_at": decision.expires_at,
-            "failing_since": (failing_since or now) if failing else None,
+            "failing_since": (failing_since or now) if is_unreachable(status) else None,
         }
         hosts.save_robots(tx, where, values)
         delay_s = crawl_delay_s(decision.text, deps.settings.user_agent)
@@ -346,28 +377,69 @@ def _fetch_robots(deps: Deps, url: str, slot: _Slot) -> Rules:
 
     decision = deps.saved(save)
     slot.give_back(lesson)
-    return _believed(deps, where, decision.text, decision.expires_at)
+    return _believed(deps, where, decision.text, decision.expires_at, decision.available)
 
 
-def _asked_robots(deps: Deps, where: str, slot: _Slot) -> tuple[int | None, bytes | None, Lesson | None]:
-    """The answer to robots.txt: status, body, and what it taught about the site; no status: none came."""
+def _asked_robots(deps: Deps, where: str, slot: _Slot, left_s: float) -> tuple[int | None, bytes | None, Lesson | None]:
+    """The answer to robots.txt: status, body, and what it taught about the site; no status: none came.
+
+    Redirects are followed wherever they lead, within the door's bounds, and what stands there counts: RFC 9309 2.3.1.2.
+    """
     request = FetchRequest(
         url=f"{where}/robots.txt",
         accept="text/plain,*/*;q=0.5",
         cap_bytes=CAP_BYTES,
-        total_timeout_s=min(10.0, deps.settings.fetch_timeout_s),
+        total_timeout_s=min(ROBOTS_TIMEOUT_S, left_s),
     )
-    try:
-        exchange, lesson = _leg_of(deps, request, slot, obeys=False)
-    except RedirectStopped as stop:
-        # robots.txt of another site does not speak for this one: as if there were none
-        return 404, None, _lesson(deps, slot, stop.exchange_so_far.final)
-    except FetchFailedError as failed:
-        log.info("robots.unreachable", extra={"authority": where, "error": str(failed)})
-        outcome: pacing.Outcome = "unreachable" if failed.is_unreachable else "error"
-        return None, None, Lesson(host=slot.host, holder=slot.holder, outcome=outcome, learnt_at=deps.clock())
+    with _places_elsewhere(deps, slot) as may_visit:
+        try:
+            exchange = deps.fetcher.fetch(request, may_visit=may_visit)
+        except RedirectStopped as stop:
+            raise (stop.__cause__ or stop) from None
+        except QuarantineError as error:  # it redirects to where nobody may be sent
+            log.info("robots.unusable", extra={"authority": where, "error": str(error)})
+            return HTTPStatus.NOT_FOUND, None, None
+        except FetchFailedError as failed:
+            log.info("robots.unreachable", extra={"authority": where, "error": str(failed)})
+            if failed.cause == "redirect":  # 2.3.1.2: after five of them it may be taken for unavailable
+                return HTTPStatus.NOT_FOUND, None, None
+            outcome: pacing.Outcome = "unreachable" if failed.is_unreachable else "error"
+            return None, None, Lesson(host=slot.host, holder=slot.holder, outcome=outcome, learnt_at=deps.clock())
+    lesson = _lesson(deps, slot, exchange.hops[0])
     try:
         return exchange.final.status, decoded_body(exchange.final, CAP_BYTES), lesson
     except (RetryableError, QuarantineError) as error:
         log.info("robots.unreadable", extra={"authority": where, "error": str(error)})
-        return 404, None, lesson
+        return HTTPStatus.NOT_FOUND, None, lesson
+
+
+@contextmanager
+def _places_elsewhere(deps: Deps, slot: _Slot) -> Iterator[Callable[[str], None]]:
+    """For redirects that leave the site: each other one is asked for a place, which is given back at the end."""
+    taken: list[str] = []
+
+    def may_visit(target: str) -> None:
+        host = gate_key(target)
+        if host == slot.host or host in taken:
+            return
+        now = deps.clock()
+        at = deps.saved(
+            lambda tx: hosts.take(
+                tx,
+                host,
+                holder=slot.holder,
+                now=now,
+                expires_at=deps.working_until(now),
+                pace_of=pace_of(deps),
+                book_until=now + timedelta(seconds=BOOKED_AHEAD_S),
+            )
+        )
+        if at is not None:
+            raise NotYetError(at, target, ())
+        taken.append(host)
+
+    try:
+        yield may_visit
+    finally:
+        if taken:
+            deps.saved(lambda tx: hosts.give_back_at(tx, taken, holder=slot.holder))

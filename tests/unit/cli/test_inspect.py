@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.cli.conftest import NOW, Books, Newsmill
-from worker.cli.inspect import beat_trouble, is_silent, percentile
+from worker.cli.inspect import beat_trouble, percentile
 from worker.ledger.migrate import head
 from worker.model import OPEN_STATES, TERMINAL_STATES
 
@@ -117,19 +117,6 @@ def test_status_says_when_beat_does_not_tick(newsmill: Newsmill, books: Books) -
 def test_a_beat_that_missed_a_tick_is_not_called_dead() -> None:
     ticks = {"feeds.due": NOW - timedelta(seconds=25), "articles.dispatch": NOW - timedelta(seconds=95)}
     assert beat_trouble(ticks, now=NOW, tick_s=10) is None
-
-
-@pytest.mark.parametrize(
-    ("days_ago", "silent"),
-    [
-        pytest.param((5, 4, 3, 2, 1), False, id="daily, yesterday"),
-        pytest.param((20, 19, 18, 17, 16), True, id="daily, then nothing for 16 days"),
-        pytest.param((40, 30, 20, 19, 18), False, id="gaps of 10 days, nothing for 18"),
-        pytest.param((90, 80), False, id="too little known"),
-    ],
-)
-def test_a_feed_is_silent_by_its_own_rhythm(days_ago: tuple[int, ...], silent: bool) -> None:
-    assert is_silent([(NOW - timedelta(days=days)).timestamp() for days in days_ago], NOW) is silent
 
 
 @given(st.lists(st.floats(min_value=0, max_value=1e6), min_size=1), st.floats(min_value=0.01, max_value=1))

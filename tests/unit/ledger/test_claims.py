@@ -15,6 +15,7 @@ from worker.ledger.session import Ledger, dispatch_lock
 from worker.ledger.tables import Row, slots
 from worker.ledger.tables import articles as article_rows
 from worker.model import State
+from worker.urls import gate_key
 
 MINUTE = timedelta(minutes=1)
 UNHURRIED = hosts.Pace(delay_s=0, connections=1000)
@@ -36,7 +37,7 @@ def claim(ledger: Ledger, *, now: datetime, limit: int = 100, token: str = "t") 
 
 def begin(ledger: Ledger, ids: list[int], *, token: str = "t", now: datetime = NOW) -> list[Row]:
     with ledger.transaction() as tx:
-        return articles.begin(tx, ids, token=token, state=State.DISCOVERED, now=now, until=now + 2 * MINUTE)
+        return articles.begin(tx, ids, token=token, state=State.DISCOVERED, until=now + 2 * MINUTE)
 
 
 def advance(ledger: Ledger, row: Row, now: datetime = NOW) -> bool:
@@ -104,7 +105,7 @@ def test_an_article_whose_worker_vanishes_every_time_is_quarantined(ledger: Ledg
         assert len(begin(ledger, ids[:1], token=f"t{attempt}", now=now)) == 1
         now += 20 * MINUTE
     with ledger.transaction() as tx:
-        assert articles.give_up_lost(tx, now=now, max_attempts=3) == ids[:1]
+        assert [row.id for row in articles.give_up_lost(tx, now=now, max_attempts=3)] == ids[:1]
         row = articles.newest(tx, f"{0:032x}")
     assert row is not None
     assert (row.state, row.reason) == (State.QUARANTINED, "worker-lost")
@@ -210,9 +211,78 @@ def test_retry_goes_on_behind_the_page_that_is_kept(ledger: Ledger) -> None:
         tx.execute(
             article_rows.update().where(article_rows.c.id == ids[0]).values(spooled=True, exchange={"key": "spool/x"})
         )
-        assert sorted(articles.retry(tx, ids, now=NOW)) == sorted(ids)
+        assert sorted(articles.retry(tx, ids, now=NOW, host_of=gate_key)) == sorted(ids)
         states = {row.id: row.state for row in articles.select_rows(tx)}
     assert states == {ids[0]: State.DOWNLOADED, ids[1]: State.DISCOVERED}
+
+
+def test_retry_asks_a_page_again_that_said_no_and_where_the_feed_said(ledger: Ledger) -> None:
+    ids = add_articles(ledger, 2)
+    with ledger.transaction() as tx:
+        aside = {
+            "state": State.REJECTED,
+            "reason": "gone",
+            "ended_at": NOW,
+            "spooled": True,
+            "host": "elsewhere.example",
+        }
+        tx.execute(article_rows.update().values(**aside, exchange={"key": "spool/x", "problem": "gone"}))
+        redirected = {"exchange": {"key": "spool/x"}, "fetch_url": "http://elsewhere.example/"}
+        tx.execute(article_rows.update().where(article_rows.c.id == ids[1]).values(**redirected))
+        assert sorted(articles.retry(tx, ids, now=NOW, host_of=gate_key)) == sorted(ids)
+        rows = articles.select_rows(tx)
+    assert {row.state for row in rows} == {State.DISCOVERED}
+    assert {row.host for row in rows} == {gate_key(row.url) for row in rows}
+
+
+def test_what_nothing_is_left_of_cannot_be_retried(ledger: Ledger) -> None:
+    ids = add_articles(ledger, 1)
+    with ledger.transaction() as tx:
+        tx.execute(article_rows.update().values(state=State.REJECTED, reason="empty", ended_at=NOW, url=None))
+        assert articles.retry(tx, ids, now=NOW, host_of=gate_key) == []
+
+
+def test_a_site_that_asks_for_patience_is_open_again_when_its_time_has_come(ledger: Ledger) -> None:
+    ids = add_articles(ledger, 1, host_of=lambda _: "a.example")
+    with ledger.transaction() as tx:
+        hosts.save_state(tx, "a.example", {"level": 1}, hold_until=NOW + MINUTE)
+        assert articles.ready_by_host(tx, now=NOW, limit=10, pace_of=unhurried) == []
+        (ready,) = articles.ready_by_host(tx, now=NOW + 2 * MINUTE, limit=10, pace_of=unhurried)
+        assert hosts.load(tx, ["a.example"])["a.example"].next_start_at == NOW + MINUTE
+    assert ready.id == ids[0]
+
+
+def test_a_booked_start_is_never_moved_back(ledger: Ledger) -> None:
+    add_articles(ledger, 1, host_of=lambda _: "a.example")
+    with ledger.transaction() as tx:
+        row = hosts.load(tx, ["a.example"])["a.example"]
+        hosts.save_state(tx, "a.example", {}, hold_until=NOW + 10 * MINUTE)
+        hosts.reserve(tx, [(row, hosts.Pace(delay_s=1, connections=1))], now=NOW)
+        assert hosts.load(tx, ["a.example"])["a.example"].next_start_at == NOW + 10 * MINUTE
+
+
+def test_a_chain_that_could_not_be_started_is_ready_again_at_once(ledger: Ledger) -> None:
+    ids = add_articles(ledger, 2)
+    assert sorted(claim(ledger, now=NOW, token="t")) == sorted(ids)
+    assert claim(ledger, now=NOW, token="u") == []
+    with ledger.transaction() as tx:
+        articles.unlease(tx, "t", ids)
+    assert sorted(claim(ledger, now=NOW, token="u")) == sorted(ids)
+
+
+def test_of_several_rows_saved_together_only_those_that_are_still_ours_are(ledger: Ledger) -> None:
+    ids = add_articles(ledger, 3)
+    claim(ledger, now=NOW)
+    rows = begin(ledger, ids)
+    later = NOW + 5 * MINUTE
+    with ledger.transaction() as tx:
+        tx.execute(article_rows.update().where(article_rows.c.id == ids[1]).values(lease_token="another"))
+        changed = [(row, {"title": f"title {row.id}"}) for row in rows]
+        saved = articles.advance_all(tx, changed, state=State.DOWNLOADED, until=later, now=NOW)
+        titles = {row.id: row.title for row in articles.select_rows(tx)}
+        assert saved == {ids[0], ids[2]}
+        assert [titles[one] == f"title {one}" for one in ids] == [True, False, True]
+        assert articles.end_all(tx, rows, state=State.PUBLISHED, now=NOW) == set()  # they are a state further
 
 
 def test_the_next_wake_up_is_the_first_moment_a_waiting_row_may_start(ledger: Ledger) -> None:

@@ -210,9 +210,16 @@ def test_a_long_text_is_referenced_and_nothing_else_is_cut() -> None:
     ARTICLE.validate(frozen)
 
 
-def test_a_long_text_that_is_not_stored_is_a_mistake_of_the_caller() -> None:
+def test_a_text_that_is_not_stored_stays_and_the_rest_gives_way() -> None:
+    message = m.build_message(record(text="x" * 30_000, summary="s" * 60_000), None, publication(text_ref=None))
+    frozen = json.loads(m.frozen_body(message, 65_536))
+    assert frozen["text"] == "x" * 30_000
+    assert len(frozen["summary"]) <= 500
+
+
+def test_a_text_that_does_not_fit_and_is_not_stored_makes_no_message() -> None:
     message = m.build_message(record(text="x" * 70_000), None, publication(text_ref=None))
-    with pytest.raises(ValueError, match="text_ref"):
+    with pytest.raises(QuarantineError, match="message-too-large"):
         m.frozen_body(message, 65_536)
 
 

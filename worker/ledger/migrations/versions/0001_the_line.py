@@ -63,6 +63,7 @@ def upgrade() -> None:
         sa.Column("status", sa.Integer(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("failures", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("told", sa.String(length=8), nullable=True),
         sa.Column("gone_at", Moment(), nullable=True),
         sa.Column("rhythm", sa.JSON(), nullable=False),
         sa.Column("wishes", sa.JSON(), nullable=False),
@@ -72,6 +73,14 @@ def upgrade() -> None:
     )
     op.create_index("ix_feeds_due_at", "feeds", ["due_at"], unique=False)
     op.create_index("ix_feeds_host_due_at", "feeds", ["host", "due_at"], unique=False)
+    op.create_index(
+        "ix_feeds_lease_until",
+        "feeds",
+        ["lease_until"],
+        unique=False,
+        postgresql_where=sa.text("lease_until IS NOT NULL"),
+        sqlite_where=sa.text("lease_until IS NOT NULL"),
+    )
     op.create_table(
         "hosts",
         sa.Column("host", sa.String(length=255), nullable=False),
@@ -140,6 +149,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_articles")),
         sa.UniqueConstraint("article_id", "revision", name=op.f("uq_articles_article_id_revision")),
     )
+    op.create_index("ix_articles_discovered_at", "articles", ["discovered_at"], unique=False)
     op.create_index("ix_articles_feed_id_discovered_at", "articles", ["feed_id", "discovered_at"], unique=False)
     op.create_index(
         "ix_articles_line", "articles", ["host", "state", sa.text("priority DESC"), "ready_at"], unique=False
@@ -156,12 +166,11 @@ def upgrade() -> None:
     op.create_index(
         "ix_articles_sweep",
         "articles",
-        ["ended_at"],
+        ["state", "ended_at"],
         unique=False,
         postgresql_where=sa.text("spooled"),
         sqlite_where=sa.text("spooled"),
     )
-    op.create_index("ix_articles_text_sha256", "articles", ["text_sha256"], unique=False)
     op.create_table(
         "polls",
         sa.Column("id", ID, nullable=False),
@@ -194,6 +203,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("feed_id", "entry_key", name=op.f("pk_sightings")),
     )
     op.create_index("ix_sightings_article_id", "sightings", ["article_id"], unique=False)
+    op.create_index("ix_sightings_feed_id_fingerprint", "sightings", ["feed_id", "fingerprint"], unique=False)
     op.create_index("ix_sightings_feed_id_guid_key", "sightings", ["feed_id", "guid_key"], unique=False)
     op.create_table(
         "entries",
@@ -236,12 +246,12 @@ def downgrade() -> None:
     op.drop_table("publications")
     op.drop_table("entries")
     op.drop_index("ix_sightings_feed_id_guid_key", table_name="sightings")
+    op.drop_index("ix_sightings_feed_id_fingerprint", table_name="sightings")
     op.drop_index("ix_sightings_article_id", table_name="sightings")
     op.drop_table("sightings")
     op.drop_index("ix_polls_feed_id_at", table_name="polls")
     op.drop_index("ix_polls_at", table_name="polls")
     op.drop_table("polls")
-    op.drop_index("ix_articles_text_sha256", table_name="articles")
     op.drop_index(
         "ix_articles_sweep", table_name="articles", postgresql_where=sa.text("spooled"), sqlite_where=sa.text("spooled")
     )
@@ -254,11 +264,18 @@ def downgrade() -> None:
     )
     op.drop_index("ix_articles_line", table_name="articles")
     op.drop_index("ix_articles_feed_id_discovered_at", table_name="articles")
+    op.drop_index("ix_articles_discovered_at", table_name="articles")
     op.drop_table("articles")
     op.drop_index("ix_slots_host", table_name="slots")
     op.drop_table("slots")
     op.drop_table("robots")
     op.drop_table("hosts")
+    op.drop_index(
+        "ix_feeds_lease_until",
+        table_name="feeds",
+        postgresql_where=sa.text("lease_until IS NOT NULL"),
+        sqlite_where=sa.text("lease_until IS NOT NULL"),
+    )
     op.drop_index("ix_feeds_host_due_at", table_name="feeds")
     op.drop_index("ix_feeds_due_at", table_name="feeds")
     op.drop_table("feeds")
