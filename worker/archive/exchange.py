@@ -29,6 +29,9 @@ def exchange_records(exchange: Exchange, *, redact: frozenset[str] = frozenset()
     The body stays as sent less its transfer coding, whose header is then renamed ``X-Archive-Orig-Transfer-Encoding``
     and replaced by a Content-Length: the one form that all readers agree about. Line ends of heads are CRLF.
 
+    A head is kept whole, however long: anything else would not be what the server sent. FastWARC 2 with
+    ``parse_http=True`` gives up on one over 32 KiB ("Maximum header length exceeded"); with False it reads the record.
+
     Credentials and cookies we sent are replaced by "redacted", and so is the cookie that was given in return for a
     secret: it is one itself.
 
@@ -106,8 +109,13 @@ def _hop_records(hop: Hop, secret: frozenset[str]) -> tuple[bytes, bytes]:
 
 
 def _crlf(head: bytes) -> bytes:
-    """Readers of WARC insist on CRLF, and on one empty line at the end."""
-    return b"\r\n".join(line for line in _LINE_END.split(head) if line) + b"\r\n\r\n"
+    """Readers of WARC insist on CRLF, and on one empty line at the end: a line of blanks is one to them."""
+    return b"\r\n".join(line for line in _LINE_END.split(head) if not _is_blank(line)) + b"\r\n\r\n"
+
+
+def _is_blank(line: bytes) -> bool:
+    """In both ways that readers decode: as Latin-1, or as UTF-8 first (warcio), whose blanks are longer."""
+    return not line.decode("latin-1").strip() or not line.decode("utf-8", "replace").strip()
 
 
 def _redacted(head: bytes, secret: frozenset[str]) -> tuple[bytes, bool]:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import lxml.etree
 import lxml.html
 import trafilatura
+from trafilatura.settings import Extractor
 
-from worker.extract.document import Document, element_count, has_crowded_tag, parse_html
+from worker.extract.document import Document, element_count, parse_html
 from worker.extract.metadata import Metadata, folded
 from worker.extract.render import Block, read_blocks, to_text
 from worker.extract.sites import SiteProfile, profile_of
@@ -22,12 +23,18 @@ LESS_THAN = 0.6  # of its words: then the elements hold less than the article
 MAX_WEIGHED_ELEMENTS = 12_000  # trafilatura's time grows faster than the page: 55,000 paragraphs cost it 6 s,
 MAX_WEIGHED_DEPTH = 200  # and 600 nested tables 4 s
 _IS_DEEPER = lxml.etree.XPath(f"boolean({'/*' * (MAX_WEIGHED_DEPTH + 1)})")
-_MAIN_AREAS = (".//article", ".//main", ".//*[@role='main']", ".//body")
+_MAIN_AREAS = (".//article", ".//main", ".//*[@role='main']")
+_WHOLE = (".//body", ".")
+MIN_AREA_WORDS = 150  # of a main area in which trafilatura finds nothing: less may be a teaser, a form, a list
 _TAGS = {
     "list": "ul", "item": "li", "ref": "a", "lb": "br", "graphic": "img", "quote": "blockquote", "row": "tr",
     "cell": "td", "del": "span",
 }  # fmt: skip
 _HIGHLIGHTS = {"#b": "strong", "#i": "em", "#t": "code"}
+_OPTIONS = Extractor(
+    output_format="python", fast=True, comments=False, images=True, links=True, formatting=True
+)  # made once: it reads a configuration
+_NO_TEXT = "//script | //style"  # what JSON-LD says, we read ourselves
 _OPENING_BLOCKS = 3  # where a repeated title or dek would stand
 
 # It warns about every page it finds nothing on, with the URL as the page wrote it; we say so ourselves.
@@ -47,12 +54,22 @@ def read_body(document: Document, metadata: Metadata) -> Body:
     profile = profile_of(document.url)
     body = _by_profile(document, profile) if profile else None
     if body is None:
-        is_plain = element_count(document.root) > MAX_WEIGHED_ELEMENTS or _IS_DEEPER(document.root)
-        body = _unweighed(document) if is_plain else _general(document, profile)
+        body = _by_rules(document, profile)
     said = _said(metadata.article_body)
     if said and said.words >= MIN_BODY_WORDS and body.words < LESS_THAN * said.words:
         body = said
     return _without_repeats(body, metadata.title)
+
+
+def _by_rules(document: Document, profile: SiteProfile | None) -> Body:
+    """What trafilatura chooses; the main area as it is where the page is too much for it, or where it finds nothing."""
+    if element_count(document.root) > MAX_WEIGHED_ELEMENTS or _IS_DEEPER(document.root):
+        return _unweighed(document, *_MAIN_AREAS, *_WHOLE)
+    body = _general(document, profile)
+    if body.words:
+        return body
+    area = _unweighed(document, *_MAIN_AREAS)
+    return area if area.words >= MIN_AREA_WORDS else body
 
 
 def _made(blocks: list[Block], method: str) -> Body:
@@ -93,23 +110,21 @@ def _drop(area: lxml.html.HtmlElement, profile: SiteProfile) -> None:
 
 
 def _general(document: Document, profile: SiteProfile | None) -> Body:
-    root = deepcopy(document.root)
-    lxml.etree.strip_elements(root, "script", "style", with_tail=False)  # what JSON-LD says, we read ourselves
+    root = document.root  # of which trafilatura makes a copy
     if profile:
+        root = deepcopy(root)
         _drop(root, profile)
-    found = trafilatura.bare_extraction(
-        root, fast=True, include_comments=False, include_images=True, include_links=True, include_formatting=True
-    )
+    found = trafilatura.bare_extraction(root, options=_OPTIONS, prune_xpath=_NO_TEXT)
     if not isinstance(found, trafilatura.settings.Document):
         return _made([], "page:trafilatura")
     return _made(read_blocks(_as_html(found.body), document.base_url), "page:trafilatura")
 
 
-def _unweighed(document: Document) -> Body:
-    """All text of the page's main area: for pages too large or too deep to weigh one part against another."""
-    areas = (document.root.find(path) for path in _MAIN_AREAS)
-    area = next((one for one in areas if one is not None), document.root)
-    return _made(read_blocks(area, document.base_url), "page:main-area")
+def _unweighed(document: Document, *paths: str) -> Body:
+    """All text of the first of these areas that there is, without weighing one part against another."""
+    areas = (document.root.find(path) for path in paths)
+    area = next((one for one in areas if one is not None), None)
+    return _made(read_blocks(area, document.base_url) if area is not None else [], "page:main-area")
 
 
 def _as_html(body: lxml.html.HtmlElement) -> lxml.html.HtmlElement:
@@ -131,7 +146,7 @@ def _as_html(body: lxml.html.HtmlElement) -> lxml.html.HtmlElement:
 
 def _said(article_body: str | None) -> Body | None:
     """A JSON-LD articleBody: plain text with line breaks, or HTML in spite of its definition."""
-    if not article_body or has_crowded_tag(article_body):
+    if not article_body:
         return None
     source = article_body if "</p>" in article_body.lower() else article_body.replace("\n", "<br><br>")
     root = parse_html(f"<html><body>{source}</body></html>")

@@ -10,6 +10,7 @@ from itertools import islice
 import lxml.etree
 import lxml.html
 
+from worker.extract.document import elements_at
 from worker.model import Entry, ImageCandidate
 from worker.text import clean_line
 from worker.urls import picture_identity, picture_key, unwrap_proxy, usable_url
@@ -31,12 +32,15 @@ _PICTURE_JUNK = re.compile(
     re.IGNORECASE,
 )
 _FURNITURE = frozenset(("nav", "aside", "footer", "form"))
-_ROOTS_OF_ARTICLES = (
-    ".//*[@itemprop='articleBody']",
-    ".//article",
-    ".//main",
-    ".//*[@role='main']",
-    ".//*[@id='article-content']",
+_ROOTS_OF_ARTICLES = tuple(
+    lxml.etree.XPath(f"({path})[1]")
+    for path in (
+        "//@itemprop[.='articleBody']/..",
+        "//article",
+        "//main",
+        "//@role[.='main']/..",
+        "//@id[.='article-content']/..",
+    )
 )
 _CAPTION_CLASS = re.compile(r"caption|legend", re.IGNORECASE)
 _CREDIT_CLASS = re.compile(r"credit|copyright|photographer|source\b|image-author|byline", re.IGNORECASE)
@@ -104,8 +108,7 @@ def largest_source(image: lxml.etree._Element, base_url: str | None) -> Source |
 
 def body_candidates(root: lxml.html.HtmlElement, base_url: str | None) -> list[ImageCandidate]:
     """Pictures that stand in the article itself, in document order, with their captions and credits."""
-    areas = (root.find(path) for path in _ROOTS_OF_ARTICLES)
-    area = next((one for one in areas if one is not None), root)
+    area = next((area for path in _ROOTS_OF_ARTICLES for area in elements_at(path, root)), root)
     found: list[ImageCandidate] = []
     for number, image in enumerate(area.iter("img")):
         if number >= MAX_BODY_IMAGES or len(found) >= MAX_CANDIDATES:

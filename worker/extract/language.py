@@ -11,6 +11,7 @@ CLEAR_SHARE = 0.3  # of the letters: scripts whose characters say more each than
 
 _TAG = re.compile(r"([a-zA-Z]{2,3})(?:[-_]([a-zA-Z]{4}))?(?:[-_]([a-zA-Z]{2}|\d{3}))?(?:[-_].*)?")
 _NOT_A_LANGUAGE = frozenset(("und", "mul", "zxx", "xx"))
+_BEYOND_LATIN = re.compile("[^\x00-\u036f\u1e00-\u1eff\u2000-\u20cf]")  # letters, accents, punctuation, currencies
 _SCRIPTS: tuple[tuple[str, re.Pattern[str], frozenset[str]], ...] = tuple(
     (name, re.compile(pattern), frozenset(languages.split()))
     for name, pattern, languages in (
@@ -73,7 +74,9 @@ def language_of(text: str, declared: Iterable[str | None]) -> str | None:
 
 
 def _script(sample: str) -> tuple[str, frozenset[str]] | None:
-    letters = sum(1 for character in sample if character.isalpha())
+    if not _BEYOND_LATIN.search(sample):
+        return None
+    letters = sum(map(str.isalpha, sample))
     if letters < MIN_LETTERS:
         return None
     for name, pattern, languages in _SCRIPTS:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from urllib.parse import urlsplit
 
 import lxml.etree
 import lxml.html
 
-from worker.extract.document import Document, short_text
+from worker.extract.document import Document, elements_at, short_text
 from worker.extract.image import candidate, pixels
 from worker.extract.jsonld import JsonLd, read_jsonld
 from worker.extract.language import language_tag
@@ -43,7 +44,8 @@ _AUTHORS = (
 _SUMMARIES = ("og:description", "description", "twitter:description", "dc.description", "sailthru.description")
 _SECTIONS = ("article:section", "parsely-section", "section", "og:section", "cxenseparse:category")
 _TAGS = ("news_keywords", "article:tag", "keywords", "parsely-tags", "sailthru.tags")
-_BYLINE_PATHS = (".//*[@rel='author']", ".//*[@itemprop='author']")
+# Found by their attributes: most elements have neither, and are not even looked at then.
+_BYLINES = (lxml.etree.XPath("//@rel[.='author']/.."), lxml.etree.XPath("//@itemprop[.='author']/.."))
 _BYLINE_CLASS = re.compile(
     r"(?:^|[\s_-])(?:byline|author)(?:[\s_-]+name)?(?:$|\s)|links__item-link|author-name|byline__name", re.IGNORECASE
 )
@@ -185,12 +187,12 @@ def _title(
     titles = [title for title in (strip_tags(voice) if voice else "" for voice in voices) if folded(title)]
     if not titles:
         return None
-    votes = [sum(_agree(title, other) for other in titles) for title in titles]
+    keys = [folded(title) for title in titles]
+    votes = [sum(_agree(key, other) for other in keys) for key in keys]
     return clean_line(titles[votes.index(max(votes))]).replace("\xad", "")
 
 
-def _agree(title: str, other: str) -> bool:
-    a, b = folded(title), folded(other)
+def _agree(a: str, b: str) -> bool:
     return a == b or (min(len(a), len(b)) > 15 and (a.startswith(b) or b.startswith(a)))  # noqa: PLR2004 - a cut or suffixed title still agrees
 
 
@@ -216,17 +218,19 @@ def _without_site(title: str | None, site_name: str | None) -> str | None:
 def _authors(
     root: lxml.html.HtmlElement, meta: dict[str, list[str]], linked: JsonLd, site_name: str | None
 ) -> tuple[str, ...]:
-    sources: Iterable[Sequence[str]] = (
-        linked.names("author") or linked.names("creator"),
-        _all(meta, *_AUTHORS),
-        _bylines(root),
-    )
-    for source in sources:
+    for source in _author_sources(root, meta, linked):
         names = author_names(source)
         people = tuple(name for name in names if folded(name) != folded(site_name))
         if people:
             return people
     return ()
+
+
+def _author_sources(root: lxml.html.HtmlElement, meta: dict[str, list[str]], linked: JsonLd) -> Iterator[Sequence[str]]:
+    """Most trusted first. Bylines come last, and are searched for only where the others name nobody."""
+    yield linked.names("author") or linked.names("creator")
+    yield _all(meta, *_AUTHORS)
+    yield _bylines(root)
 
 
 def author_names(raw: Iterable[str]) -> tuple[str, ...]:
@@ -244,15 +248,21 @@ def author_names(raw: Iterable[str]) -> tuple[str, ...]:
 
 
 def _bylines(root: lxml.html.HtmlElement) -> list[str]:
-    for path in _BYLINE_PATHS:
-        if found := [text for element in root.iterfind(path) if (text := short_text(element, MAX_NAME))]:
-            return found[:5]
-    named = (
-        element
-        for element in root.iter("a", "span", "p", "div", "address")
-        if (name := element.get("class")) and _BYLINE_CLASS.search(name)
+    for path in _BYLINES:
+        if found := _texts(elements_at(path, root), 5):
+            return found
+    return _texts(
+        (
+            element
+            for element in root.iter("a", "span", "p", "div", "address")
+            if (name := element.get("class")) and _BYLINE_CLASS.search(name)
+        ),
+        3,
     )
-    return [text for element in named if (text := short_text(element, MAX_NAME))][:3]
+
+
+def _texts(elements: Iterable[lxml.etree._Element], limit: int) -> list[str]:
+    return list(islice(filter(None, (short_text(element, MAX_NAME) for element in elements)), limit))
 
 
 def _published(

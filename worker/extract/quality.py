@@ -78,6 +78,8 @@ _VIDEO_TYPES = frozenset(("videoobject", "video.other", "video.movie", "video.ep
 def not_article_reason(document: Document, metadata: Metadata, *, text: str, words: int) -> str | None:
     """Why the page is no article: soft-404, challenge, consent-wall, login, video, index, empty; None when it is one.
 
+    Further reasons are given where they arise: those of ``read_document``, and ``failed`` by ``extract_article``.
+
     Args:
         document: The page.
         metadata: What it said about itself.

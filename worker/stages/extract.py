@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from worker.archive.exchange import read_exchange
 from worker.errors import QuarantineError
-from worker.extract.article import extract_article
+from worker.extract.article import read_article
 from worker.fetch.coding import decoded_body
 from worker.ledger import articles, feeds
 from worker.ledger.tables import Row
@@ -86,7 +86,7 @@ def _extract(deps: Deps, row: Row, given: _Input) -> tuple[ArticleRecord, bytes]
             url, headers = final.url, final.headers
         fulltext = given.feed.fulltext if html else without_page(given.feed)
         entry = unpacked(given.entry, Entry) if given.entry is not None else None
-        record = extract_article(html, url, headers, entry, fulltext=fulltext)
+        record = read_article(html, url, headers, entry, fulltext=fulltext)
         return record, packed(record)
     except Exception as error:  # noqa: BLE001 - costs its own article only; logged, reported and settled
         return settled(deps, row, "extract", error)

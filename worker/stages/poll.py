@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -326,8 +327,9 @@ def _saved(
         held = feeds.held(tx, feed.id, token=token)
         if held is None:
             return replace(polled, outcome="waiting", detail="another poll took over")
-        new = _insert(tx, feed, parsed, now) if parsed is not None else 0
-        done = replace(polled, new=new, outcome="new" if new else polled.outcome)
+        new, notes = _insert(tx, feed, parsed, now) if parsed is not None else (0, [])
+        detail = "; ".join([*([polled.detail] if polled.detail else []), *notes])[:500] or None
+        done = replace(polled, new=new, outcome="new" if new else polled.outcome, detail=detail)
         rhythm = [*feed.rhythm, *([now.timestamp()] if new else [])][-feeds.RHYTHM_KEPT :]
         values: dict[str, Any] = {
             "polled_at": now,
@@ -443,8 +445,8 @@ def _next(
 # ---------------------------------------------------------------- what is new
 
 
-def _insert(tx: Connection, feed: Row, parsed: ParsedFeed, now: datetime) -> int:
-    """Sightings and new rows of one document. Returns: how many articles are really new."""
+def _insert(tx: Connection, feed: Row, parsed: ParsedFeed, now: datetime) -> tuple[int, list[str]]:
+    """Sightings and new rows of one document. Returns: how many articles are really new, and what else was seen."""
     selection = _selection(tx, feed, parsed.entries)
     aliases = articles.known_under(tx, [seen.article_id for seen in selection.new])
     fresh = [seen for seen in selection.new if seen.article_id not in aliases]
@@ -476,11 +478,14 @@ def _insert(tx: Connection, feed: Row, parsed: ParsedFeed, now: datetime) -> int
             for seen in selection.sightings
         ],
     )
-    for unusable in selection.unusable:
-        log.info("item.unusable", extra={"feed": feed.slug, "reason": unusable.reason})
-    if selection.edited:
-        log.info("items.edited", extra={"feed": feed.slug, "count": selection.edited})
-    return len(inserted)
+    return len(inserted), _notes(selection)
+
+
+def _notes(selection: Selection) -> list[str]:
+    """What a poll's line of history says of items that no article is made of."""
+    reasons = Counter(unusable.reason for unusable in selection.unusable)
+    notes = [f"{count} items had {reason}" for reason, count in reasons.items()]
+    return [*notes, f"{selection.edited} known items now say something else"] if selection.edited else notes
 
 
 def _selection(tx: Connection, feed: Row, entries: Sequence[Entry]) -> Selection:

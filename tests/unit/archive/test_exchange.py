@@ -129,6 +129,31 @@ def test_heads_are_stored_with_the_line_ends_that_readers_expect() -> None:
     assert read_exchange(exchange_records(Exchange(hops=(crooked,)))) == Exchange(hops=(hop,))
 
 
+@pytest.mark.parametrize("blank", [b" ", b"\t ", b"\r", b"\xa0", b"\x0c", b"\x1f\x85", "\u3000".encode()])
+def test_a_line_of_blanks_ends_no_head_before_its_end(blank: bytes, tmp_path) -> None:
+    hop = a_hop(lines=(b"HTTP/1.1 200 OK", b"X-Before: 1", blank, b"Content-Encoding: gzip"))
+    data = exchange_records(Exchange(hops=(hop,)))
+    assert read_exchange(data).final.headers == (("X-Before", "1"), ("Content-Encoding", "gzip"))
+    path = tmp_path / "a.warc.gz"
+    path.write_bytes(data)
+
+    class Arguments:
+        inputs = (str(path),)
+        verbose = False
+
+    checker = Checker(Arguments())
+    checker.process_all()
+    assert checker.exit_value == 0
+
+
+@pytest.mark.parametrize("line_bytes", [1_000, 100_000])
+def test_a_long_head_is_kept_whole_and_read_as_a_record(line_bytes: int) -> None:
+    hop = a_hop(lines=(b"HTTP/1.1 200 OK", *[b"X-%d: " % n + b"y" * line_bytes for n in range(100_000 // line_bytes)]))
+    data = exchange_records(Exchange(hops=(hop,)))
+    assert read_exchange(data) == Exchange(hops=(hop,))
+    assert all(record.verify_block_digest() for record in ArchiveIterator(io.BytesIO(data), parse_http=False))
+
+
 def test_undone_transfer_coding_is_told_in_a_renamed_header() -> None:
     _, response = read_records(exchange_records(Exchange(hops=(CHUNKED,))))
     assert (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -14,6 +15,7 @@ from worker.errors import UsageError
 
 DAY = datetime(2025, 1, 7, 23, 59, 59, tzinfo=UTC)
 SHA = "0a" * 32
+SPOOLED = hashlib.sha256(b"b3f1records").hexdigest()
 
 
 @pytest.mark.parametrize(
@@ -26,7 +28,7 @@ SHA = "0a" * 32
         (html_key(SHA), f"html/0a/{SHA}.html"),
         (picture_key(SHA, "image/jpeg"), f"pictures/0a/{SHA}.jpg"),
         (picture_key(SHA, "image/x-odd"), f"pictures/0a/{SHA}.bin"),
-        (spool_key(SHA), f"spool/0a/{SHA}.warc.gz"),
+        (spool_key("b3f1", b"records"), f"spool/{SPOOLED[:2]}/{SPOOLED}.warc.gz"),
     ],
     ids=["warc", "document", "feed", "text", "html", "picture", "picture of an unknown type", "spool"],
 )
@@ -37,7 +39,7 @@ def test_a_key_has_its_published_form(key: str, expected: str) -> None:
 
 @pytest.mark.parametrize("sha", ["", "ab", "0A" * 32, "../" + "a" * 61, SHA + "\n"])
 def test_what_is_no_digest_makes_no_key(sha: str) -> None:
-    for make in (text_key, html_key, spool_key, lambda s: picture_key(s, "image/png"), lambda s: feed_key("a", s, DAY)):
+    for make in (text_key, html_key, lambda s: picture_key(s, "image/png"), lambda s: feed_key("a", s, DAY)):
         with pytest.raises(ValueError, match="SHA-256"):
             make(sha)
 

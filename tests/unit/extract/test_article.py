@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
+import re
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
+import lxml.etree
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -84,8 +88,10 @@ def test_an_empty_page_without_feed_text_is_no_article(html: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "html", [b"%PDF-1.7 ...", b"PK\x03\x04....", b"\x00\x00\x00\x18ftypmp42", b"\x89PNG\r\n\x1a\n"]
-)
+    "html",
+    [b"%PDF-1.7 ...", b"PK\x03\x04....", b"\x00\x00\x00\x18ftypmp42", b"\x89PNG\r\n\x1a\n", random.Random(1).randbytes(200_000)],
+    ids=["PDF", "ZIP", "MP4", "PNG", "noise"],
+)  # fmt: skip
 def test_bytes_that_are_no_text_are_named(html: bytes) -> None:
     assert extract_article(html, URL).not_article == "unsupported-type"
 
@@ -195,15 +201,59 @@ def test_a_chinese_text_in_an_english_template_is_chinese() -> None:
     assert extract_article(html, URL).language == "zh"
 
 
-def test_an_unexpected_error_becomes_a_named_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> None:
-        raise RecursionError
+@pytest.mark.parametrize("sign", ["\x01", "\x0c", "\x1f", "\ufffe", "\uffff", "&#12;", "&#x1", "&#65535;", "\ud800"])
+def test_a_character_that_nobody_may_write_costs_its_own_place(sign: str) -> None:
+    marked = f"<p>One paragraph{sign}has it, and is long enough to be taken for one.</p>"
+    from_page = extract_article(page(body="{}").replace(b"{}", marked.encode("utf-8", "surrogatepass")), URL)
+    from_feed = extract_article(b"", URL, entry=entry(marked + FULL_TEXT))
+    for record in (from_page, from_feed):
+        assert record.not_article is None
+        assert re.match(r"One paragraph.{1,3}has it, and is", record.text)
+        assert len(record.text.split("\n\n")) == 7
 
-    monkeypatch.setattr("worker.extract.article.read_document", broken)
+
+@pytest.mark.parametrize("url", ["http://[", "http://a.example:x/", "mailto:a@b.example", ""])
+def test_an_unusable_url_counts_as_none(url: str) -> None:
+    assert extract_article(page(), url) == extract_article(page(), None)
+    assert extract_article(page(), url, entry=entry()) == extract_article(page(), URL, entry=entry())
+
+
+AREA = "".join(f"<p>Part {number}. {SENTENCE}</p>" for number in range(12))
+
+
+@pytest.mark.parametrize("area", ["<main>{}</main>", "<article>{}</article>", "<div role=main>{}</div>"])
+def test_a_main_area_is_read_whole_where_nothing_in_it_was_thought_worth_reading(area: str) -> None:
+    html = "<html><body><div class='comments'>{}</div></body></html>"
+    record = extract_article(html.format(area.format(AREA)).encode(), URL)
+    assert (record.not_article, record.extraction.method) == (None, "page:main-area")
+    assert len(record.text.split("\n\n")) == 12
+    assert extract_article(html.format(AREA).encode(), URL).not_article == "empty"
+    assert extract_article(html.format(area.format(SENTENCE)).encode(), URL).not_article == "empty"
+
+
+def raising(error: BaseException) -> Callable[..., None]:
+    def broken(*_: object) -> None:
+        raise error
+
+    return broken
+
+
+@pytest.mark.parametrize("error", [RecursionError(), KeyError("x"), lxml.etree.LxmlError("x")])
+def test_a_bug_of_ours_is_told_from_an_empty_page(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    monkeypatch.setattr("worker.extract.article.read_document", raising(error))
     record = extract_article(page(), URL, entry=entry())
-    assert record.not_article == "empty"
-    assert record.extraction.warnings == ("failed-RecursionError",)
+    assert record.not_article == "failed"
+    assert record.extraction.warnings == (f"failed-{type(error).__name__}",)
     assert record.title == "Harbour opens again"
+
+
+def test_a_time_limit_is_no_trouble_of_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    class SoftTimeLimitExceeded(Exception):  # noqa: N818 - billiard's name and base
+        pass
+
+    monkeypatch.setattr("worker.extract.article.read_document", raising(SoftTimeLimitExceeded()))
+    with pytest.raises(SoftTimeLimitExceeded):
+        extract_article(page(), URL)
 
 
 @pytest.mark.parametrize(
@@ -217,9 +267,11 @@ def test_an_unexpected_error_becomes_a_named_outcome(monkeypatch: pytest.MonkeyP
         "<img src=/a.jpg srcset='" + "a" * 9_000 + " b'>" * 300,
         '<script type="application/ld+json">-->' + " " * 500_000 + "x</script>" + f"<p>{SENTENCE}",
         "<b><i>" * 900 + SENTENCE,
+        "<p>" + "&" * 1_000_000,
+        "<pre>" + "a&nbsp;&nbsp;&nbsp;" * 300_000,
     ],
     ids=["one paragraph of 3 MB", "19,000 paragraphs", "600 nested tables", "nested bylines", "12,000 pictures", "long srcset",
-         "blanks in JSON-LD", "nested marks"],
+         "blanks in JSON-LD", "nested marks", "a million ampersands", "a million hard blanks"],
 )  # fmt: skip
 def test_cost_is_bounded_whatever_the_page(html: str) -> None:
     began = time.process_time()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 
+import lxml.html
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from worker.extract.document import MAX_ATTRIBUTES, Document, has_crowded_tag, read_document
+from worker.extract.document import MAX_ATTRIBUTES, Document, has_crowded_tag, parse_html, read_document
 
 URL = "https://news.example/a"
 CROWD = "b " * (MAX_ATTRIBUTES + 5)
@@ -48,14 +51,16 @@ def test_a_million_elements_are_refused_at_once() -> None:
         f"<script {CROWD}></script>",
         f"<!-- --!><p {CROWD}>",
         f"<p {CROWD}",
+        "<p " + "b\x1b" * (MAX_ATTRIBUTES + 5) + ">x",
+        "<p " + "b&#1;" * (MAX_ATTRIBUTES + 5) + ">x",
     ],
     ids=[
         "bare names", "with values", "quoted brackets", "behind an empty comment", "behind a title", "behind a textarea",
         "behind a bogus comment", "behind an end tag", "on a script", "behind a badly closed comment", "never closed",
+        "parted by what becomes blanks", "parted by references to it",
     ],
 )  # fmt: skip
 def test_a_crowded_tag_is_found_wherever_it_hides(html: str) -> None:
-    assert has_crowded_tag(html)
     assert read_document(html.encode(), URL, None) == "too-many-attributes"
 
 
@@ -102,6 +107,31 @@ def test_the_header_s_charset_is_heard_when_the_page_has_none() -> None:
     html = "<p>港口在经过十一个月的修缮之后重新开放</p>".encode("big5", "ignore")
     expected = html.decode("big5")[3:-4]
     assert text_of(html, {"Content-Type": "text/html; charset=Big5"}) == expected
+
+
+@given(
+    st.lists(
+        st.sampled_from(["&#", "&#x", "0", "1", "c", "F", "65535", ";", "<p title='", "'>", "a", "\ufffe"])
+        | st.characters(max_codepoint=0x20, exclude_characters="\0")
+        | st.characters(categories=["Cs", "Cn"])
+    ).map("".join)
+)
+def test_every_tree_can_be_written_again(soup: str) -> None:
+    root = parse_html(f"<html><body>{soup}<p title='{soup}'>{soup}")
+    assert isinstance(root, lxml.html.HtmlElement)
+    for element in root.iter():
+        element.text, element.tail = element.text, element.tail
+        for name, value in element.attrib.items():
+            if name == "title":
+                element.set(name, value)
+
+
+@pytest.mark.parametrize("unit", ["\x01", "&#", "&#0", "&#x0", "&#1;", "\ufffe"])
+def test_blanking_is_linear(unit: str) -> None:
+    source = unit * (3_000_000 // len(unit))
+    began = time.process_time()
+    parse_html(source)
+    assert time.process_time() - began < 2
 
 
 def test_a_lone_surrogate_reference_is_harmless() -> None:

@@ -6,15 +6,17 @@ import contextlib
 import hashlib
 import io
 import struct
+import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFile
 
 from worker.errors import QuarantineError
-from worker.extract.picture import CheckedPicture, check_picture
+from worker.extract.picture import MAX_SCANS, CheckedPicture, check_picture
 
 CAP = 60_000_000
 
@@ -53,6 +55,14 @@ def test_size_is_as_a_viewer_turns_it() -> None:
     exif[0x0112] = 6
     picture = check_picture(encoded("JPEG", exif=exif), max_pixels=CAP)
     assert (picture.width, picture.height) == (360, 640)
+
+
+def test_a_jpeg_with_more_pictures_behind_it_is_a_jpeg() -> None:
+    data = encoded("MPO", save_all=True, append_images=[Image.new("RGB", (320, 180))])
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.format == "MPO"
+    picture = check_picture(data, max_pixels=CAP)
+    assert (picture.media_type, picture.width, picture.height) == ("image/jpeg", 640, 360)
 
 
 def test_cmyk_is_a_picture_too() -> None:
@@ -128,6 +138,75 @@ def test_only_the_first_frame_of_an_animation_is_decoded() -> None:
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
     picture = check_picture(buffer.getvalue(), max_pixels=300 * 200)
     assert (picture.media_type, picture.width, picture.height) == ("image/gif", 300, 200)
+
+
+def with_scans(count: int) -> bytes:
+    """A progressive JPEG whose last scan is repeated until there are that many."""
+    data = encoded("JPEG", (200, 200), "L", progressive=True)
+    last = data[data.rindex(b"\xff\xda") : -2]
+    return data[:-2] + last * (count - data.count(b"\xff\xda")) + b"\xff\xd9"
+
+
+def test_scans_of_a_jpeg_are_bounded() -> None:
+    assert check_picture(with_scans(MAX_SCANS), max_pixels=CAP).width == 200
+    assert reason(with_scans(MAX_SCANS + 1)) == "too-many-scans"
+
+
+@pytest.mark.parametrize("hiding", [b"\xff\x01", b"\xff\xd3", b"\xff\xff", b"\0"], ids=["TEM", "RST", "fill", "stray"])
+def test_scans_cannot_be_hidden_from_the_count(hiding: bytes) -> None:
+    data = with_scans(MAX_SCANS + 1)
+    first = data.index(b"\xff\xda")
+    assert reason(data[:first] + hiding + data[first:]) in {"too-many-scans", "truncated-picture"}
+
+
+def test_what_looks_like_a_scan_and_is_none_does_not_count() -> None:
+    thumbnail = b"Exif\0\0" + b"\xff\xda" * 2_000
+    assert check_picture(encoded("JPEG", exif=thumbnail) + b"\xff\xda" * 2_000, max_pixels=CAP).width == 640
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "AVIF"])
+def test_what_would_take_too_much_memory_is_measured_but_not_decoded(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encoded(kind)
+    monkeypatch.setattr("worker.extract.picture.MAX_DECODING_BYTES", 16 * 640 * 360 - 1)
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", never)
+    assert check_picture(data, max_pixels=CAP).width == 640
+    assert reason(data[: len(data) // 2]) == "truncated-picture"
+
+
+def never(*_: object) -> None:
+    raise AssertionError("decoded")
+
+
+def test_one_picture_at_a_time_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, load = encoded("WEBP"), ImageFile.ImageFile.load
+    at_work: list[int] = []
+    most: list[int] = []
+
+    def watched(image: ImageFile.ImageFile) -> object:
+        at_work.append(1)
+        time.sleep(0.01)
+        most.append(len(at_work))
+        at_work.pop()
+        return load(image)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", watched)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: check_picture(data, max_pixels=CAP), range(16)))
+    assert max(most) == 1
+
+
+def test_a_time_limit_is_no_trouble_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    class SoftTimeLimitExceeded(Exception):  # noqa: N818 - billiard's name and base
+        pass
+
+    def interrupted(_: object) -> None:
+        raise SoftTimeLimitExceeded
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", interrupted)
+    with pytest.raises(SoftTimeLimitExceeded):
+        check_picture(encoded("PNG"), max_pixels=CAP)
 
 
 PNG = encoded("PNG", (120, 120))

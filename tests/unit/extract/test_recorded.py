@@ -94,16 +94,18 @@ def test_every_voa_document_has_its_own_date_picture_and_caption(shared: Path) -
             parsedate_to_datetime(header[1]).astimezone(UTC),
             "feed-body",
         ), path
-        lead = re.match(r'<div><i>[^<]*</i></div><img src="([^"]*)"[^>]*><div><small[^>]*>(.*?)</small></div>', body)
-        if lead is None:
-            continue
+        lead = re.match(
+            r'<div><i>[^<]*</i></div><(?:img src|video[^>]* poster)="([^"]*)".*?<div><small[^>]*>(.*?)</small></div>',
+            body,
+        )
+        assert lead, path
         pictures += 1
         assert record.image is not None, path
         assert record.image.url == "https://" + lead[1].partition("url=")[2], path
-        caption = plain(lead[2])
-        assert (record.image.caption or "") == caption, path
-        assert not caption or caption not in record.text.split("\n\n"), path
-    assert pictures > 200
+        assert (record.image.caption or "") == plain(lead[2]), path
+        captions = {plain(small) for small in re.findall(r"<small[^>]*>(.*?)</small>", body)} - {""}
+        assert captions.isdisjoint(record.text.split("\n\n")), path
+    assert pictures == 243
 
 
 def test_the_recorded_page_of_voice_of_america(shared: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import time
 from pathlib import Path
 from typing import Any
 
@@ -304,13 +305,24 @@ def test_a_picture_that_is_none_is_named_without_bytes(line: Line, site: NewsSer
 
 def test_a_picture_that_hangs_holds_its_article_up_ten_seconds_at_most(line: Line, site: NewsServer) -> None:
     link = with_picture(site, picture(640, 360))
-    site.routes["/ferry.jpg"].status = 503  # type: ignore[union-attr]
-    line.follow("ferry", site.feed("/feed.xml", [item(link)]))
-    line.poll()
-    line.run()
-    line.later(seconds=11)
-    line.run()
+    site.routes["/ferry.jpg"].delay_s = 25  # type: ignore[union-attr]
+    began = time.monotonic()
+    follow_one(line, site, link)
     assert line.ends() == [("published", None)]
+    assert time.monotonic() - began < 20  # without a bound of its own it would take the fetch's 30 s
+    assert line.messages[0]["image"]["ref"] is None
+
+
+def test_a_picture_at_a_busy_site_is_waited_for_and_then_done_without(tmp_path: Path, site: NewsServer) -> None:
+    line = Line(tmp_path, NEWSMILL_HOST_DELAY_S="60")
+    follow_one(line, site, with_picture(site, picture(640, 360)))
+    for _ in range(6):
+        line.later(seconds=61)
+        line.run()
+    assert line.ends() == [("published", None)]
+    assert line.messages[0]["image"]["ref"] is None
+    assert site.requests["/ferry.jpg"] == 0
+    line.close()
 
 
 # ---------------------------------------------------------------- our own house

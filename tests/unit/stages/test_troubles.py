@@ -241,6 +241,21 @@ def test_a_poll_asked_for_during_a_poll_is_not_forgotten(line: Line, site: NewsS
     assert line.poll() == {"ferry": "unchanged"}  # asked without validators, as the person wished
 
 
+def test_a_poll_s_history_says_what_no_article_was_made_of(line: Line, site: NewsServer) -> None:
+    link = one_article(site)
+    line.follow("ferry", site.feed("/feed.xml", [item(link)]))
+    line.poll()
+    line.later(hours=2)
+    nothing = {"title": "Neither link nor text"}
+    site.feed("/feed.xml", [item(link, description="It says something else now."), nothing])
+    line.poll()
+    with line.deps.ledger.reading() as tx:
+        row = feeds.by_slug(tx, "ferry")
+        assert row is not None
+        last = feeds.polls_of(tx, row.id)[0]
+    assert last.detail == "1 items had neither a link nor a text; 1 known items now say something else"
+
+
 # ---------------------------------------------------------------- pictures
 
 
