@@ -199,8 +199,9 @@ class Extraction:
 class ArticleRecord:
     """What was read out of one page (or feed item). Field names are those of the message.
 
-    ``not_article`` names why this is no article (``soft-404``, ``consent-wall``, ``challenge``, ``index``, ``video``,
-    ``empty``, ``too-deep``, ``unsupported-type``); then the other fields hold whatever could be read.
+    ``not_article`` names why this is no article (``soft-404``, ``consent-wall``, ``challenge``, ``login``, ``index``,
+    ``video``, ``empty``, ``too-large``, ``too-deep``, ``too-many-attributes``, ``unsupported-type``; ``failed``: a bug
+    of ours); then the other fields hold whatever could be read.
     """
 
     title: str | None

@@ -442,8 +442,8 @@ def _shortened(reference: re.Match[str]) -> str:
 
 # ---------------------------------------------------------------- counting and comparing
 
-_UNSPACED = (  # scripts whose words are not separated: Thai, Lao, Myanmar, Khmer, kana, bopomofo, Han
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u3129\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+_UNSPACED = (  # scripts whose words are not separated: Thai, Lao, Tibetan, Myanmar, Khmer, kana, bopomofo, Han
+    "\u0e00-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u3129\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
     "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
 )
 _ONE_CHARACTER = re.compile(f"[{_UNSPACED}]")

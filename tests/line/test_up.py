@@ -157,7 +157,11 @@ def until_all_written_ones_ended(home: Path) -> None:
 def test_articles_appear_ctrl_c_leaves_nothing_and_a_second_start_repeats_nothing(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with up(home) as first:
-        flower, newsroom = first.fact("Flower"), first.fact("newsroom")
+        flower, archive, newsroom = first.fact("Flower"), first.fact("archive"), first.fact("newsroom")
+        assert archive == (home / "archive").as_uri()
+        help_line = first.line("Follow a feed: ", 20)
+        assert "feeds add URL" in help_line
+        assert "repoll SLUG" in help_line
         first.line(ARTICLE, FIRST_ARTICLE_S)
         with urllib.request.urlopen(f"{flower}/healthcheck", timeout=10) as answer:
             assert answer.status == 200

@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from tests.newsserver import NewsServer
-from tests.stack import Stack, kill_session, stack
+from tests.stack import KINDS, Stack, kill_session, marks, stack
 from tests.through_celery.test_operators import ask, free_port, one_article_feed, until
 from tests.through_celery.test_recovery import children_of
 
@@ -31,16 +31,16 @@ def everyone_below(leader: int) -> list[int]:
     return found
 
 
-@pytest.fixture
-def platform(tmp_path: Path) -> Iterator[Stack]:
-    with stack("postgres-rabbitmq", tmp_path) as made:
+@pytest.fixture(
+    params=[pytest.param(kind, marks=[getattr(pytest.mark, mark) for mark in marks(kind)]) for kind in KINDS[1:]]
+)
+def platform(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stack]:
+    with stack(request.param, tmp_path) as made:
         made.env |= {"PORT": str(free_port()), "FLOWER_BASIC_AUTH": "ops:harbour"}
         made.env |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
         yield made
 
 
-@pytest.mark.postgres
-@pytest.mark.rabbitmq
 @pytest.mark.timeout(180)
 def test_the_procfile_s_processes_run_it_for_real_and_stop_in_time(platform: Stack, site: NewsServer) -> None:
     commands = procfile()

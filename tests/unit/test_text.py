@@ -193,6 +193,7 @@ def test_references_of_any_length_are_decoded(markup: str, wanted: str) -> None:
         ("中国人民 ok", None, 5),
         ("中国，人民。", "zh", 4),
         ("ประเทศไทย", "th", 9),
+        ("བོད་ཡིག", "bo", 4),
         ("हिन्दी में", "hi", 2),
         ("金대통령은 왔다", "ko", 2),
         ("", None, 0),
