@@ -180,6 +180,22 @@ def _unreadable(deps: Deps, url: str, rules: Rules) -> RetryableError:
     return RetryableError(f"robots.txt of {authority(url)} cannot be read", retry_after_s=wait_s)
 
 
+def _place(deps: Deps, host: str, *, holder: str, book_until: datetime | None) -> datetime | None:
+    """Ask for a place at a site, now. Returns: None: granted; else when to ask again."""
+    now = deps.clock()
+    return deps.saved(
+        lambda tx: hosts.take(
+            tx,
+            host,
+            holder=holder,
+            now=now,
+            expires_at=deps.working_until(now),
+            pace_of=pace_of(deps),
+            book_until=book_until,
+        )
+    )
+
+
 @dataclass(slots=True, kw_only=True)
 class _Slot:
     """A place at a site, while a leg lasts."""
@@ -194,18 +210,7 @@ class _Slot:
     def take(self, url: str, hops: tuple[Hop, ...]) -> None:
         if self.held:
             return
-        now = self.deps.clock()
-        at = self.deps.saved(
-            lambda tx: hosts.take(
-                tx,
-                self.host,
-                holder=self.holder,
-                now=now,
-                expires_at=self.deps.working_until(now),
-                pace_of=pace_of(self.deps),
-                book_until=self.book_until,
-            )
-        )
+        at = _place(self.deps, self.host, holder=self.holder, book_until=self.book_until)
         if at is not None:
             raise NotYetError(at, url, hops)
         self.held = True
@@ -422,18 +427,8 @@ def _places_elsewhere(deps: Deps, slot: _Slot) -> Iterator[Callable[[str], None]
         host = gate_key(target)
         if host == slot.host or host in taken:
             return
-        now = deps.clock()
-        at = deps.saved(
-            lambda tx: hosts.take(
-                tx,
-                host,
-                holder=slot.holder,
-                now=now,
-                expires_at=deps.working_until(now),
-                pace_of=pace_of(deps),
-                book_until=now + timedelta(seconds=BOOKED_AHEAD_S),
-            )
-        )
+        book_until = deps.clock() + timedelta(seconds=BOOKED_AHEAD_S)
+        at = _place(deps, host, holder=slot.holder, book_until=book_until)
         if at is not None:
             raise NotYetError(at, target, ())
         taken.append(host)
