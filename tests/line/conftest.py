@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,13 @@ def installation(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sta
 def site() -> Iterator[NewsServer]:
     with NewsServer() as server:
         yield server
+
+
+@pytest.fixture
+def sites() -> Iterator[list[NewsServer]]:
+    """Six that a batch may ask side by side."""
+    with ExitStack() as opened:
+        yield [opened.enter_context(NewsServer(f"127.0.0.{number}")) for number in range(11, 17)]
 
 
 @pytest.fixture

@@ -7,8 +7,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -28,12 +26,6 @@ pytestmark = pytest.mark.timeout(180)
 BEGUN = re.compile(r"Task article\.download\[[^\]]+\] received")
 EACH = 4
 SOFT_404 = "<html><head><title>Page doesn't exist</title></head><body><h1>Page doesn't exist</h1></body></html>"
-
-
-@pytest.fixture
-def sites() -> Iterator[list[NewsServer]]:
-    with ExitStack() as opened:
-        yield [opened.enter_context(NewsServer(f"127.0.0.{number}")) for number in range(11, 17)]
 
 
 def backlog(sites: list[NewsServer]) -> list[str]:

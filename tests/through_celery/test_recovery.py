@@ -87,7 +87,7 @@ def test_a_killed_child_costs_time_and_nothing_else(installation: Stack, consume
 def test_a_stop_gives_back_what_is_in_hand_and_another_worker_finishes_it(
     installation: Stack, consumer: Consumer, site: NewsServer
 ) -> None:
-    installation.follow("harbour", serve(site, 60, delay_s=0.5))
+    installation.follow("harbour", serve(site, 30, delay_s=0.4))
     installation.start("worker", "beat")
     until(lambda: published(installation) >= 3)
     began = time.monotonic()
@@ -99,9 +99,9 @@ def test_a_stop_gives_back_what_is_in_hand_and_another_worker_finishes_it(
     assert all(not row.begun for row in installation.rows()), installation.story()
     installation.processes.pop("worker")
     installation.start("worker-again")
-    installation.wait_for({"published": 60}, timeout_s=90)
-    consumer.wait_for_ids(60)
-    assert_each_once(site, consumer, 60)
+    installation.wait_for({"published": 30}, timeout_s=90)
+    consumer.wait_for_ids(30)
+    assert_each_once(site, consumer, 30)
 
 
 def test_two_beats_and_two_workers_start_nothing_twice(
