@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ssl
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
+from config.brokers import is_redis, tls_options, without_tls_options
 from config.schedule import beat_schedule
-from config.settings import Settings
+from config.settings import OWN_NAMES, Settings
 
 # Last stage first: on Redis a worker asks the queues in this order, so what is nearly done is done first.
 QUEUES = ("control", "work", "fetch")
@@ -22,11 +22,12 @@ ROUTES = {
     "article.*": "work",
 }
 TASK_LIMIT_S = 120
+POOLED = 1  # connections that worker and beat keep for sending
 
 
 def celery_settings(settings: Settings) -> dict[str, Any]:
     """The mapping that ``app.conf.update`` takes."""
-    prefix = f"{settings.namespace}." if settings.namespace else "newsmill."
+    prefix = f"{settings.namespace or OWN_NAMES}."
     return {
         "broker_url": settings.broker_url,
         "result_backend": None,
@@ -50,13 +51,17 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "worker_enable_soft_shutdown_on_idle": False,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_send_task_events": True,
+        # On RabbitMQ these exchanges are everybody's: unprefixed, one installation answers the other's Flower.
+        "control_exchange": f"{prefix}celery",
+        "event_exchange": f"{prefix}celeryev",
+        "event_queue_prefix": f"{prefix}celeryev",
         "task_send_sent_event": False,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
         "task_repr_maxlevels": 2,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
-        "broker_pool_limit": 1,
+        "broker_pool_limit": 0,  # worker and beat: POOLED; elsewhere a pool deadlocks Flower, `inspect` and `status`
         "task_publish_retry_policy": {"max_retries": 5, "interval_start": 0, "interval_step": 0.5, "interval_max": 5},
         "task_default_queue": f"{prefix}control",
         "task_queues": _queues(settings, prefix),
@@ -83,11 +88,6 @@ def _queues(settings: Settings, prefix: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def is_redis(url: str) -> bool:
-    """Is this a Redis URL of any kind (rediss, a Unix socket)?"""
-    return urlsplit(url).scheme in {"redis", "rediss", "redis+socket"}
-
-
 def _broker(settings: Settings) -> dict[str, Any]:
     if not is_redis(settings.broker_url):
         return {
@@ -107,25 +107,12 @@ def _broker(settings: Settings) -> dict[str, Any]:
         "socket_timeout": 30,
         "socket_connect_timeout": 10,
         "health_check_interval": 25,
-        "global_keyprefix": f"{settings.namespace or 'newsmill'}:",
+        "global_keyprefix": f"{settings.namespace or OWN_NAMES}:",
     }
     if not settings.broker_is_embedded and urlsplit(settings.broker_url).scheme != "redis+socket":
         options["socket_keepalive"] = True
     settings_of_redis: dict[str, Any] = {"broker_transport_options": options}
-    if urlsplit(settings.broker_url).scheme == "rediss":
-        settings_of_redis["broker_use_ssl"] = {"ssl_cert_reqs": certificate_check(settings.broker_url)}
-        settings_of_redis["broker_url"] = without_option(settings.broker_url, "ssl_cert_reqs")
+    if tls := tls_options(settings.broker_url):
+        settings_of_redis["broker_use_ssl"] = tls
+        settings_of_redis["broker_url"] = without_tls_options(settings.broker_url)
     return settings_of_redis
-
-
-def certificate_check(url: str) -> ssl.VerifyMode:
-    """What ``?ssl_cert_reqs=`` of a rediss URL asks for; without it certificates are verified."""
-    asked = dict(parse_qsl(urlsplit(url).query)).get("ssl_cert_reqs", "required").lower().removeprefix("cert_")
-    return {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL}.get(asked, ssl.CERT_REQUIRED)
-
-
-def without_option(url: str, name: str) -> str:
-    """The URL without one option of its query."""
-    parts = urlsplit(url)
-    kept = [(key, value) for key, value in parse_qsl(parts.query) if key != name]
-    return urlunsplit(parts._replace(query=urlencode(kept)))

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "data"}
+_LATER_CONTROLS = re.compile(r"[\x7f-\x9f]")  # JSON demands an escape only for those below the blank
 _PLAIN = re.compile(r"[^\s\"=\x00-\x1f\x7f-\x9f]+")
 
 
@@ -26,7 +27,8 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return json.dumps(_fields(record), ensure_ascii=False, default=str)
+        line = json.dumps(_fields(record), ensure_ascii=False, default=str)
+        return _LATER_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
 
 class LogfmtFormatter(logging.Formatter):

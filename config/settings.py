@@ -13,7 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote
+
+from config.brokers import checked, taken_apart, unverified
 
 
 class SettingsError(ValueError):
@@ -58,10 +60,17 @@ def _number(low: float, high: float) -> Callable[[str], float]:
     def read(raw: str) -> float:
         value = float(raw)
         if not low <= value <= high:
-            raise ValueError(f"must lie between {low:g} and {high:g}")
+            raise ValueError(f"must lie between {low:.15g} and {high:.15g}")
         return value
 
     return read
+
+
+def _ports(raw: str) -> frozenset[int]:
+    ports = frozenset(int(part) for part in raw.split(",") if part.strip())
+    if not ports or not all(1 <= port <= LAST_PORT for port in ports):
+        raise ValueError(f"name ports between 1 and {LAST_PORT}")
+    return ports
 
 
 def _networks(raw: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
@@ -71,7 +80,81 @@ def _networks(raw: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, 
 def _namespace(raw: str) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}|", raw):
         raise ValueError("use lower-case letters, digits and hyphens, at most 31")
+    if raw == OWN_NAMES:
+        raise ValueError("these are the names of an installation without a namespace; choose another word")
     return raw
+
+
+def _user_agent(raw: str) -> str:
+    if not (raw.isascii() and raw.isprintable()):
+        raise ValueError("it is sent as a header: use ASCII characters only")
+    return raw
+
+
+def _passwords(raw: str) -> str:
+    if raw and not all(all(part.partition(":")[::2]) for part in raw.split(",")):
+        raise ValueError("write user:password, without a comma in either")
+    return raw
+
+
+def _dsn(raw: str) -> str:
+    parts = taken_apart(raw)
+    complete = parts.hostname and parts.username and parts.path.rpartition("/")[2].isdecimal()
+    if raw and not (parts.scheme in {"http", "https"} and complete):
+        raise ValueError("write https://key@host/number, as Sentry shows it")
+    return raw
+
+
+def _endpoint(raw: str) -> str:
+    parts = taken_apart(raw)
+    if raw and not (parts.scheme in {"http", "https"} and parts.hostname and "@" not in raw):
+        raise ValueError("write https://host:port; keys belong into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    return raw
+
+
+# user and password may hold anything but @ (and : in a user's name), as SQLAlchemy reads them
+_POSTGRES = re.compile(
+    r"(?:[^:/@]*(?::[^@]*)?@)?(?:\[[0-9A-Fa-f:.]+\]|[^/:?@\[\]]*)(?::[0-9]{1,5})?(?:/[^?@]*)?(?:\?[^@]*)?"
+)
+
+
+def _database(raw: str) -> str:
+    scheme, _, rest = raw.partition("://")
+    if not raw:
+        return raw
+    if scheme in {"postgres", "postgresql", "postgresql+psycopg"}:
+        if not _POSTGRES.fullmatch(rest):
+            raise ValueError(
+                "write postgres://user:password@host:port/database; a port is a number, a password's @ is %40"
+            )
+        return f"postgresql+psycopg://{rest}"
+    if scheme != "sqlite":
+        raise ValueError("use postgres:// or sqlite:///")
+    if not rest.strip("/") or not rest.startswith("/") or rest == "/:memory:" or "?" in rest:
+        raise ValueError(
+            "write sqlite:////folder/file.db, or sqlite:///file.db for one in the working folder; no options, and a "
+            "name's ? is %3F"
+        )
+    return raw
+
+
+def _archive(raw: str) -> str:
+    parts = taken_apart(raw)
+    if parts.query or parts.fragment or "@" in parts.netloc:
+        raise ValueError(
+            "neither options nor keys belong into it: keys are AWS_*, and a name's ? and # are %3F and %23"
+        )
+    if parts.scheme == "file" and not (raw.startswith("file:///") and parts.path.strip("/")):
+        raise ValueError("write file:///folder, with three slashes before the whole path")
+    if parts.scheme == "s3" and not parts.netloc:
+        raise ValueError("the bucket is missing: write s3://bucket/prefix")
+    if raw and parts.scheme not in {"file", "s3"}:
+        raise ValueError("use file:///folder or s3://bucket/prefix")
+    return raw
+
+
+def _broker_url(raw: str) -> str:
+    return checked(raw) if raw else raw
 
 
 def _choice(*allowed: str) -> Callable[[str], str]:
@@ -84,26 +167,28 @@ def _choice(*allowed: str) -> Callable[[str], str]:
 
 
 MIB = 1024 * 1024
+LAST_PORT = 65535
+OWN_NAMES = "newsmill"  # how names on a broker begin when there is no namespace
 
 # One setting, one line: the table is read down, not across.
 # fmt: off
 VARIABLES: tuple[Variable, ...] = (
     Variable(name="NEWSMILL_HOME", default="./var", help="Folder for everything local: database, archive, embedded broker.", read=_text),
-    Variable(name="DATABASE_URL", default="", help="Ledger; postgres:// or sqlite:///. Default: SQLite below NEWSMILL_HOME.", read=_text, secret=True),
-    Variable(name="BROKER_URL", default="", help="Celery's broker; wins over CLOUDAMQP_URL and REDIS_URL. Default: the embedded Redis below NEWSMILL_HOME.", read=_text, secret=True),
-    Variable(name="CLOUDAMQP_URL", default="", help="RabbitMQ, as Heroku names it.", read=_text, secret=True),
-    Variable(name="REDIS_URL", default="", help="Redis, as Heroku names it.", read=_text, secret=True),
-    Variable(name="PUBLISH_URL", default="", help="Broker that receives the articles. Default: the broker.", read=_text, secret=True),
-    Variable(name="ARCHIVE_URL", default="", help="file:///folder or s3://bucket/prefix. Default: a folder below NEWSMILL_HOME.", read=_text),
-    Variable(name="NEWSMILL_S3_ENDPOINT", default="", help="Endpoint of an S3-compatible store; empty: AWS.", read=_text),
-    Variable(name="PORT", default="5555", help="Port of Flower.", read=_whole(1, 65535)),
-    Variable(name="SENTRY_DSN", default="", help="Where unexpected errors are reported; empty: nowhere.", read=_text, secret=True),
-    Variable(name="FLOWER_BASIC_AUTH", default="", help="user:password for Flower; without it Flower binds to loopback only.", read=_text, secret=True),
+    Variable(name="DATABASE_URL", default="", help="Ledger; postgres:// or sqlite:///. Default: SQLite below NEWSMILL_HOME.", read=_database, secret=True),
+    Variable(name="BROKER_URL", default="", help="Celery's broker; wins over CLOUDAMQP_URL and REDIS_URL. Default: the embedded Redis below NEWSMILL_HOME.", read=_broker_url, secret=True),
+    Variable(name="CLOUDAMQP_URL", default="", help="RabbitMQ, as Heroku names it.", read=_broker_url, secret=True),
+    Variable(name="REDIS_URL", default="", help="Redis, as Heroku names it.", read=_broker_url, secret=True),
+    Variable(name="PUBLISH_URL", default="", help="Broker that receives the articles. Default: the broker.", read=_broker_url, secret=True),
+    Variable(name="ARCHIVE_URL", default="", help="file:///folder or s3://bucket/prefix. Default: a folder below NEWSMILL_HOME.", read=_archive, secret=True),
+    Variable(name="NEWSMILL_S3_ENDPOINT", default="", help="Endpoint of an S3-compatible store; empty: AWS.", read=_endpoint, secret=True),
+    Variable(name="PORT", default="5555", help="Port of Flower.", read=_whole(1, LAST_PORT)),
+    Variable(name="SENTRY_DSN", default="", help="Where unexpected errors are reported; empty: nowhere.", read=_dsn, secret=True),
+    Variable(name="FLOWER_BASIC_AUTH", default="", help="user:password for Flower; without it Flower binds to loopback only.", read=_passwords, secret=True),
     Variable(name="NEWSMILL_NAMESPACE", default="", help="Prefix of exchanges, queues and Redis keys, so that installations can share a broker.", read=_namespace),
     Variable(name="NEWSMILL_FEEDS", default="", help="Path of the reviewed list of feeds. Default: config/feeds.toml of the installation.", read=_text),
-    Variable(name="NEWSMILL_USER_AGENT", default="newsmill/0.1 (+https://newsmill.example/about)", help="Who we say we are; name a page with a contact.", read=_text),
+    Variable(name="NEWSMILL_USER_AGENT", default="newsmill/0.1 (+https://newsmill.example/about)", help="Who we say we are; name a page with a contact.", read=_user_agent),
     Variable(name="NEWSMILL_ALLOW_NETWORKS", default="", help="Networks (CIDR, comma-separated) that may be fetched although not public.", read=_networks),
-    Variable(name="NEWSMILL_ALLOW_PORTS", default="80,443,8080,8443", help="Ports that may be fetched (comma-separated); any port inside NEWSMILL_ALLOW_NETWORKS.", read=lambda raw: frozenset(int(part) for part in raw.split(",") if part.strip())),
+    Variable(name="NEWSMILL_ALLOW_PORTS", default="80,443,8080,8443", help="Ports that may be fetched (comma-separated); any port inside NEWSMILL_ALLOW_NETWORKS.", read=_ports),
     Variable(name="NEWSMILL_FETCH_TIMEOUT_S", default="30", help="Total time of one visit, redirects and robots.txt included, seconds.", read=_number(0.1, 90)),
     Variable(name="NEWSMILL_CONNECT_TIMEOUT_S", default="10", help="Time to connect, seconds.", read=_number(0.1, 60)),
     Variable(name="NEWSMILL_PAGE_CAP_BYTES", default=str(10 * MIB), help="Largest page or feed, decoded, bytes.", read=_whole(1024, 100 * MIB)),
@@ -188,16 +273,16 @@ class Settings:
         _refuse_unknown(env)
         values = {variable.name: _read(variable, env) for variable in VARIABLES}
         home = Path(values["NEWSMILL_HOME"] or "./var").absolute()
-        broker_url = values["BROKER_URL"] or values["CLOUDAMQP_URL"] or values["REDIS_URL"]
+        broker_url = values["BROKER_URL"] or values["CLOUDAMQP_URL"] or _redis_url(values["REDIS_URL"], env)
         embedded_url = f"redis+socket://{quote(str(embedded_socket(home)))}?virtual_host=0"
         derived: dict[str, Any] = {
             "variables": dict(env),
             "home": home,
-            "database_url": _database_url(values["DATABASE_URL"], home),
+            "database_url": values["DATABASE_URL"] or f"sqlite:///{quote(str(home / 'newsmill.db'))}",
             "broker_url": broker_url or embedded_url,
             "broker_is_embedded": not broker_url,
             "publish_url": values["PUBLISH_URL"] or broker_url or embedded_url,
-            "archive_url": _archive_url(values["ARCHIVE_URL"], env, home),
+            "archive_url": values["ARCHIVE_URL"] or _added_archive(env) or (home / "archive").as_uri(),
             "feeds_path": Path(values["NEWSMILL_FEEDS"])
             if values["NEWSMILL_FEEDS"]
             else Path(__file__).with_name("feeds.toml"),
@@ -248,21 +333,20 @@ def _read(variable: Variable, env: Mapping[str, str]) -> Any:
         raise SettingsError(f"{variable.name}: {shown} will not do: {error}. {variable.help}") from error
 
 
-def _database_url(raw: str, home: Path) -> str:
-    if not raw:
-        return f"sqlite:///{home / 'newsmill.db'}"
-    scheme, _, rest = raw.partition("://")
-    if scheme in {"postgres", "postgresql", "postgresql+psycopg"}:
-        return f"postgresql+psycopg://{rest}"
-    if scheme == "sqlite":
-        return raw
-    raise SettingsError(f"DATABASE_URL: {scheme}:// is not supported; use postgres:// or sqlite:///.")
+def _redis_url(raw: str, env: Mapping[str, str]) -> str:
+    """Heroku's Redis shows a certificate that it signed itself; it can only be had unverified.
+
+    Source: https://devcenter.heroku.com/articles/connecting-heroku-redis
+    """
+    return unverified(raw) if env.get("DYNO") else raw
 
 
-def _archive_url(raw: str, env: Mapping[str, str], home: Path) -> str:
-    url = raw or (
-        f"s3://{env['BUCKETEER_BUCKET_NAME']}" if env.get("BUCKETEER_BUCKET_NAME") else (home / "archive").as_uri()
-    )
-    if urlsplit(url).scheme not in {"file", "s3"}:
-        raise SettingsError("ARCHIVE_URL: use file:///folder or s3://bucket/prefix.")
-    return url
+def sqlite_path(database_url: str) -> Path | None:
+    """The file behind a SQLite URL; None: it is another database's."""
+    scheme, _, path = database_url.partition(":///")
+    return Path(unquote(path)) if scheme == "sqlite" else None
+
+
+def _added_archive(env: Mapping[str, str]) -> str:
+    """The bucket that Heroku's add-on brings; empty: there is none."""
+    return f"s3://{env['BUCKETEER_BUCKET_NAME']}" if env.get("BUCKETEER_BUCKET_NAME") else ""

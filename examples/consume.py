@@ -4,17 +4,19 @@
     python examples/consume.py redis://127.0.0.1:6379/0 my-reader --binding 'article.*.voa-chinese'
 
 The queue is durable: what is published while this programme is away waits in it. Delete the queue when you are done
-with it, or it fills up.
+with it, or it fills up. What was published while a flushed Redis knew of no queue waits in newsmill.unroutable.
 """
 
 import argparse
 import json
+import time
 from collections import OrderedDict
 from contextlib import suppress
 
 from kombu import Connection, Consumer, Exchange, Message, Queue
 
 REMEMBERED = 10_000  # message ids; a repeat comes soon or never
+IDLE_S = 10  # then everything is declared again: a Redis that was flushed has forgotten who is bound, and tells nobody
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("broker", help="kombu URL of the broker (newsmill's PUBLISH_URL)")
@@ -43,12 +45,20 @@ def show(body: bytes | str, message: Message) -> None:
     message.ack()
 
 
-with (
-    suppress(KeyboardInterrupt),
-    Connection(arguments.broker, heartbeat=30) as connection,
-    Consumer(connection, queue, on_message=lambda message: show(message.body, message)),
-):
+def receive() -> None:
+    """Declare queue and binding, and show what comes until nothing has come for a while."""
+    with (
+        Connection(arguments.broker, heartbeat=30) as connection,
+        Consumer(connection, queue, on_message=lambda message: show(message.body, message)),
+    ):
+        last = time.monotonic()
+        while time.monotonic() - last < IDLE_S:
+            with suppress(TimeoutError):
+                connection.drain_events(timeout=5)
+                last = time.monotonic()
+            connection.heartbeat_check()
+
+
+with suppress(KeyboardInterrupt):
     while True:
-        with suppress(TimeoutError):  # nothing came for a while
-            connection.drain_events(timeout=5)
-        connection.heartbeat_check()
+        receive()

@@ -30,7 +30,6 @@ def run() -> None:
     """Serve until told to stop."""
     if not settings.flower_basic_auth:
         log.warning("flower.loopback_only: set FLOWER_BASIC_AUTH=user:password to open it to others")
-    app.conf.broker_pool_limit = 0  # any other number deadlocks Flower's own use of the pool
     app.start(argv=arguments(port=settings.port, basic_auth=settings.flower_basic_auth))
 
 

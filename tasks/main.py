@@ -15,7 +15,7 @@ import billiard
 from celery import signals
 from sentry_sdk.integrations.celery import CeleryIntegration
 
-from config.celeryconfig import celery_settings
+from config.celeryconfig import POOLED, celery_settings
 from config.log import formatter
 from config.settings import Settings, SettingsError
 from tasks import articles, feeds, upkeep
@@ -55,6 +55,13 @@ def set_up_logging(**_: Any) -> None:
     root.setLevel(settings.log_level.upper())
     for noisy in ("trafilatura", "htmldate", "urllib3", "botocore", "boto3", "amqp", "kombu"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+@signals.worker_init.connect
+@signals.beat_init.connect
+def keep_a_connection(**_: Any) -> None:
+    """These send all the time; whoever else uses the application would wait for the one that it holds itself."""
+    app.conf.broker_pool_limit = POOLED
 
 
 # ---------------------------------------------------------------- forks and stops

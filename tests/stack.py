@@ -214,9 +214,10 @@ def _forget_rabbitmq(namespace: str) -> None:
         for name in ("control", "work", "fetch", "newsmill.unroutable", "seen"):
             channel.queue_delete(f"{namespace}.{name}")
             channel = connection.channel()
-        for name in ("tasks", "newsmill", "newsmill.events", "newsmill.unroutable"):
+        for name in ("tasks", "newsmill", "newsmill.events", "newsmill.unroutable", "celeryev", "celery.pidbox"):
             channel.exchange_delete(f"{namespace}.{name}")
             channel = connection.channel()
+        channel.exchange_delete(f"reply.{namespace}.celery.pidbox")
 
 
 def purge(made: Stack) -> None:

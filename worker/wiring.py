@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from config.brokers import tls_options, without_tls_options
 from config.settings import Settings
 from worker.archive.filesystem import FileStore
 from worker.archive.store import Store
@@ -76,5 +77,11 @@ def open_fetcher(settings: Settings) -> Fetcher:
 
 
 def open_publisher(settings: Settings) -> Publisher:
+    return publisher_at(settings, settings.publish_url)
+
+
+def publisher_at(settings: Settings, url: str) -> Publisher:
+    """A door to any of our brokers, as this installation sees it."""
     prefix = f"{settings.namespace}." if settings.namespace else ""
-    return Publisher(settings.publish_url, namespace=prefix, holding_cap=settings.holding_cap)
+    bare, tls = without_tls_options(url), tls_options(url)
+    return Publisher(bare, namespace=prefix, holding_cap=settings.holding_cap, tls=tls)

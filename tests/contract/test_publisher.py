@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
+import queue as queues
+import signal
 import socket
+import ssl
+import subprocess
+import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlencode
 
 import kombu
 import pytest
+import redis
 
+from config.celeryconfig import celery_settings
+from config.settings import Settings
+from tests.conftest import REPOSITORY
+from worker import wiring
+from worker.cli.doctor import redis_client
 from worker.errors import UnavailableError
 from worker.model import Outgoing
 from worker.publish.broker import Confirmed, Failed, Held, Outcome, Publisher
@@ -69,6 +83,16 @@ def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
             client = connection.default_channel.client
             if keys := list(client.scan_iter(f"*{broker.namespace}*")):
                 client.delete(*keys)
+
+
+@pytest.fixture
+def redis_broker() -> Iterator[Broker]:
+    broker = Broker("redis", URLS["redis"], f"test-{uuid.uuid4().hex[:12]}-")
+    yield broker
+    with broker.connection() as connection:
+        client = connection.default_channel.client
+        if keys := list(client.scan_iter(f"*{broker.namespace.removesuffix('-')}*")):
+            client.delete(*keys)
 
 
 @pytest.fixture
@@ -340,22 +364,15 @@ def test_no_sentence_of_an_error_holds_the_password() -> None:
         assert "s3cret" not in str(caught.value)
 
 
-def test_an_unknown_transport_is_unavailable_and_named() -> None:
-    with (
-        pytest.raises(UnavailableError, match="PUBLISH_URL"),
-        Publisher("carrier-pigeon://loft", namespace="", holding_cap=1) as it,
-    ):
-        it.publish([outgoing()])
-
-
 # ---------------------------------------------------------------- faults between us and the broker
 
 
 class Link:
-    """A TCP relay to the broker that can cut what passes, or fall silent."""
+    """A TCP relay to the broker that can cut what passes, fall silent, or speak TLS on the near side."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, tls: ssl.SSLContext | None = None) -> None:
         self.target = port
+        self.tls = tls
         self.silent = False
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
@@ -368,6 +385,12 @@ class Link:
                 near, _ = self.listener.accept()
             except OSError:
                 return
+            if self.tls is not None:
+                try:
+                    near = self.tls.wrap_socket(near, server_side=True)
+                except OSError:  # the client did not like our certificate
+                    near.close()
+                    continue
             far = socket.create_connection(("127.0.0.1", self.target))
             self.pairs.append((near, far))
             for source, sink in ((near, far), (far, near)):
@@ -559,6 +582,189 @@ def test_what_a_killed_tail_left_behind_is_removed(monkeypatch: pytest.MonkeyPat
         assert publisher.publish([outgoing(9)]) == [Held("a9:1")]
         client = connection.default_channel.client
         client.delete(*client.scan_iter(f"*{broker.namespace}*"))
+
+
+@pytest.mark.redis
+def test_a_listener_hears_again_after_a_flush_of_redis(redis_broker: Broker) -> None:
+    """Its binding is gone and nobody tells it so: it declares it anew while nothing comes."""
+    got: list[str] = []
+    with redis_broker.publisher() as publisher, redis_broker.connection() as connection:
+        stream = publisher.consume(["article.published.*"], timeout_s=20)
+        reader = threading.Thread(target=lambda: got.extend(body["id"] for _, body in itertools.islice(stream, 1)))
+        client = connection.default_channel.client
+        reader.start()
+        until(lambda: bool(list(client.scan_iter(f"*{redis_broker.namespace}newsmill"))))
+        client.delete(*client.scan_iter(f"*{redis_broker.namespace}*"))
+        assert publisher.publish([outgoing(1)]) == [Held("a1:1")]
+        until(lambda: publisher.publish([outgoing(2)]) == [Confirmed("a2:1")])
+        reader.join(10)
+        stream.close()
+    assert got == ["a2:1"]
+
+
+@pytest.mark.redis
+def test_the_example_consumer_hears_again_after_a_flush_of_redis(redis_broker: Broker) -> None:
+    namespace = redis_broker.namespace.removesuffix("-")
+    with (
+        Publisher(redis_broker.url, namespace=f"{namespace}.", holding_cap=10) as publisher,
+        redis_broker.connection() as connection,
+        example("--namespace", namespace, broker=redis_broker.url, queue=f"{namespace}-reader") as lines,
+    ):
+        client = connection.default_channel.client
+        until(lambda: publisher.publish([titled("a1:1")]) == [Confirmed("a1:1")])
+        assert lines.get(timeout=10) == "published\tTram\thttps://tram.example/"
+        client.delete(*client.scan_iter(f"*{namespace}*"))
+        assert publisher.publish([titled("a2:1")]) == [Held("a2:1")]
+        until(lambda: publisher.publish([titled("a3:1")]) == [Confirmed("a3:1")], within_s=30)
+        assert lines.get(timeout=10) == "published\tTram\thttps://tram.example/"
+
+
+def titled(message_id: str) -> Outgoing:
+    body = {"id": message_id, "kind": "published", "title": "Tram", "url": "https://tram.example/"}
+    return outgoing(message_id=message_id, body=json.dumps(body).encode())
+
+
+@contextlib.contextmanager
+def example(*options: str, broker: str, queue: str) -> Iterator[queues.Queue[str]]:
+    """The example programme at work, and the lines that it prints."""
+    lines: queues.Queue[str] = queues.Queue()
+    command = [sys.executable, str(REPOSITORY / "examples" / "consume.py"), broker, queue, *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        printed = process.stdout
+        reader = threading.Thread(target=lambda: [lines.put(line.rstrip("\n")) for line in printed])
+        reader.start()
+        try:
+            yield lines
+        finally:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 0
+            reader.join()
+
+
+def until(reached: Callable[[], bool], within_s: float = 15) -> None:
+    deadline = time.monotonic() + within_s
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+# ---------------------------------------------------------------- TLS
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Redis behind TLS, with a certificate that it signed itself."""
+
+    port: int
+    certificate: Path
+
+    def url(self, **options: str) -> str:
+        query = f"?{urlencode(options)}" if options else ""
+        return f"rediss://localhost:{self.port}/15{query}"
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> Iterator[Tls]:
+    certificate, key = self_signed(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    link = Link(6379, tls=context)
+    yield Tls(link.port, certificate)
+    link.close()
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+            *("-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
+            *("-keyout", str(key), "-out", str(certificate)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return certificate, key
+
+
+def published_to(url: str, **environment: str) -> list[Outcome]:
+    settings = Settings.from_env({"NEWSMILL_NAMESPACE": f"test-{uuid.uuid4().hex[:8]}", **environment})
+    try:
+        with wiring.publisher_at(settings, url) as publisher:
+            return publisher.publish([outgoing()])
+    finally:
+        with redis.Redis.from_url(URLS["redis"]) as client:
+            if keys := list(client.scan_iter(f"*{settings.namespace}*")):
+                client.delete(*keys)
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("options", [{}, {"ssl_cert_reqs": "required"}, {"ssl_cert_reqs": "CERT_REQUIRED"}])
+def test_a_certificate_that_nobody_vouches_for_is_refused(tls: Tls, options: dict[str, str]) -> None:
+    with pytest.raises(UnavailableError, match=r"(?i)certificate verify failed"):
+        published_to(tls.url(**options))
+
+
+@pytest.mark.redis
+def test_a_certificate_is_not_looked_at_when_the_url_says_so(tls: Tls) -> None:
+    assert published_to(tls.url(ssl_cert_reqs="none")) == [Held("a1:1")]
+
+
+@pytest.mark.redis
+def test_a_certificate_that_the_url_names_is_trusted(tls: Tls) -> None:
+    assert published_to(tls.url(ssl_ca_certs=str(tls.certificate))) == [Held("a1:1")]
+
+
+@pytest.mark.redis
+def test_heroku_s_redis_is_reached_as_it_is(tls: Tls) -> None:
+    environment = {"REDIS_URL": tls.url(), "DYNO": "worker.1"}
+    assert published_to(Settings.from_env(environment).publish_url, **environment) == [Held("a1:1")]
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize(("options", "reached"), [({}, False), ({"ssl_cert_reqs": "none"}, True)])
+def test_celery_and_the_doctor_look_at_certificates_as_the_publisher_does(
+    tls: Tls, options: dict[str, str], reached: bool
+) -> None:
+    settings = Settings.from_env({"BROKER_URL": tls.url(**options)})
+    celery = celery_settings(settings)
+    with kombu.Connection(celery["broker_url"], ssl=celery["broker_use_ssl"]) as connection:
+        if reached:
+            connection.connect()
+        else:
+            with pytest.raises(redis.ConnectionError, match=r"(?i)certificate verify failed"):
+                connection.connect()
+    with contextlib.closing(redis_client(settings.broker_url)) as client:
+        if reached:
+            client.ping()
+        else:
+            with pytest.raises(redis.ConnectionError, match=r"(?i)certificate verify failed"):
+                client.ping()
+
+
+# ---------------------------------------------------------------- what kombu cannot use
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://127.0.0.1:6379/notadb",
+        "redis://127.0.0.1:6379/0?password=s3cret",
+        "redis://127.0.0.1:6379/0?speed=9",
+        "redis://:s3/cret@127.0.0.1:6379/0",
+        "sentinel://127.0.0.1:26379/0",
+        "carrier-pigeon://loft",
+    ],
+)
+def test_a_url_that_kombu_cannot_use_is_unavailable_with_what_to_write(url: str) -> None:
+    for ask in (Publisher.check, lambda publisher: next(publisher.consume(["#"], timeout_s=0.1))):
+        with (
+            pytest.raises(UnavailableError, match=r"PUBLISH_URL.*write redis://") as caught,
+            Publisher(url, namespace="", holding_cap=1) as publisher,
+        ):
+            ask(publisher)
+        assert "s3" not in str(caught.value)
 
 
 @pytest.mark.redis

@@ -259,10 +259,10 @@ def test_two_in_one_home_are_refused(tmp_path: Path) -> None:
 
 
 @contextmanager
-def up_that_fails(home: Path) -> Iterator[str]:
+def up_that_fails(home: Path, **environment: str) -> Iterator[str]:
     ended = subprocess.run(
         [sys.executable, "-m", "worker.cli.main", "up"],
-        env={"PATH": os.environ["PATH"], "NEWSMILL_HOME": str(home)},
+        env={"PATH": os.environ["PATH"], "NEWSMILL_HOME": str(home), **environment},
         cwd=REPOSITORY,
         capture_output=True,
         timeout=60,
@@ -270,3 +270,68 @@ def up_that_fails(home: Path) -> Iterator[str]:
     )
     assert ended.returncode == 1
     yield ended.stderr.decode()
+
+
+def test_a_screen_that_is_gone_is_a_wish_to_stop_and_everything_drains(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with up_into_a_pipe(home) as process:
+        assert process.stdout is not None
+        while not ARTICLE.match(process.stdout.readline().decode().rstrip("\n")):
+            pass
+        process.stdout.close()
+        process.send_signal(signal.SIGINT)  # `up | tee log` and Ctrl-C: both are told, and tee is the first to go
+        assert process.wait(END_S) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert processes_of(home) == []
+    assert "worker: Warm shutdown" in (home / "log" / "worker.log").read_text()
+
+
+def test_a_reader_that_goes_away_ends_it(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with up_into_a_pipe(home) as process:
+        assert process.stdout is not None
+        while not ARTICLE.match(process.stdout.readline().decode().rstrip("\n")):
+            pass
+        process.stdout.close()
+        assert process.wait(END_S + 60) == 0  # the newsroom goes on writing: the next line finds nobody
+    assert processes_of(home) == []
+
+
+@contextmanager
+def up_into_a_pipe(home: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with subprocess.Popen(
+        [sys.executable, "-m", "worker.cli.main", "up", "--sample", "--port", str(port)],
+        env={"PATH": os.environ["PATH"], "NEWSMILL_HOME": str(home), "PYTHONUNBUFFERED": "1"},
+        cwd=REPOSITORY,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            for pid in {process.pid, *processes_of(home)}:
+                kill_session(pid)
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        pytest.param({"BROKER_URL": "redis://127.0.0.1:1/0"}, "refused", id="no broker"),
+        pytest.param({"PUBLISH_URL": "amqp://u:hush@127.0.0.1:1//"}, "refused", id="no output broker"),
+        pytest.param({"ARCHIVE_URL": "file:///proc/archive"}, "archive folder", id="no archive"),
+        pytest.param({"DATABASE_URL": "postgres://u:hush@127.0.0.1:1/x"}, "refused", id="no database"),
+    ],
+)
+def test_a_door_that_does_not_open_is_said_at_once(tmp_path: Path, environment: dict[str, str], said: str) -> None:
+    with up_that_fails(tmp_path / "home", **environment) as told:
+        assert said in told
+        assert "newsmill doctor" in told
+        assert "hush" not in told
+        assert len(told.splitlines()) == 1
+    assert processes_of(tmp_path / "home") == []

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import re
+import ssl
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 
+from config.brokers import tls_options, verifies, without_tls_options
 from config.celeryconfig import celery_settings
-from config.settings import VARIABLES, Settings, SettingsError, embedded_socket
+from config.log import formatter
+from config.settings import VARIABLES, Settings, SettingsError, embedded_socket, sqlite_path
 from tests.conftest import REPOSITORY
 
 
@@ -44,7 +50,42 @@ def test_the_platform_s_own_names_work_as_they_are(env: dict[str, str], field: s
         ({"NEWSMILL_BATCH": "many"}, "NEWSMILL_BATCH"),
         ({"NEWSMILL_BATCH": "0"}, "between 1 and 256"),
         ({"DATABASE_URL": "mysql://u:hunter2@db/n"}, "postgres://"),
+        ({"DATABASE_URL": "postgres://u:hunter2@db:54x/n"}, "a port is a number"),
+        ({"DATABASE_URL": "postgres://u:hunter@2@db/n"}, "a password's @ is %40"),
+        ({"DATABASE_URL": "sqlite://rel.db"}, "sqlite:///file.db"),
+        ({"DATABASE_URL": "sqlite:///"}, "sqlite:///file.db"),
+        ({"DATABASE_URL": "sqlite:///:memory:"}, "sqlite:///file.db"),
+        ({"DATABASE_URL": "sqlite:////a.db?mode=ro"}, "no options"),
         ({"ARCHIVE_URL": "ftp://archive"}, "s3://bucket/prefix"),
+        ({"ARCHIVE_URL": "file://data/archive"}, "three slashes"),
+        ({"ARCHIVE_URL": "file:archive"}, "three slashes"),
+        ({"ARCHIVE_URL": "file:///"}, "three slashes"),
+        ({"ARCHIVE_URL": "file:///data/no#1"}, "%23"),
+        ({"ARCHIVE_URL": "s3:///prefix"}, "the bucket is missing"),
+        ({"ARCHIVE_URL": "s3://key:hunter2@bucket/prefix"}, "AWS_*"),
+        ({"NEWSMILL_S3_ENDPOINT": "store.example:9000"}, "https://host:port"),
+        ({"NEWSMILL_S3_ENDPOINT": "https://key:hunter2@store.example"}, "AWS_SECRET_ACCESS_KEY"),
+        ({"SENTRY_DSN": "garbage"}, "https://key@host/number"),
+        ({"SENTRY_DSN": "https://hunter2@sentry.example"}, "https://key@host/number"),
+        ({"SENTRY_DSN": "https://key:hunter2/@sentry.example/1"}, "it is no URL"),
+        ({"FLOWER_BASIC_AUTH": "hunter2"}, "user:password"),
+        ({"NEWSMILL_USER_AGENT": "Mühle/1"}, "ASCII"),
+        ({"NEWSMILL_USER_AGENT": "mill/1\r\nX: y"}, "ASCII"),
+        ({"NEWSMILL_ALLOW_PORTS": "80,65536"}, "between 1 and 65535"),
+        ({"NEWSMILL_ALLOW_PORTS": "0"}, "between 1 and 65535"),
+        ({"NEWSMILL_ALLOW_PORTS": ","}, "name ports"),
+        ({"NEWSMILL_RETRY_CAP_S": "1e9"}, "between 0.01 and 604800"),
+        ({"NEWSMILL_POLL_CEILING_S": "1e9"}, "between 1 and 2592000"),
+        ({"NEWSMILL_NAMESPACE": "newsmill"}, "choose another word"),
+        ({"BROKER_URL": "hunter2"}, "amqp://user:password@host//"),
+        ({"BROKER_URL": "redis://r/notadb"}, "the number of a database"),
+        ({"BROKER_URL": "redis://r/0?password=hunter2"}, "options that begin with ssl_ only"),
+        ({"REDIS_URL": "rediss://r/0?ssl_cert_reqs=maybe"}, "none, optional, required"),
+        ({"REDIS_URL": "redis://:hunter2/x@r/0"}, "%2F"),
+        ({"REDIS_URL": "redis://:1/hunter2@r/0"}, "%2F"),
+        ({"PUBLISH_URL": "amqp://u:hunter2#@h//"}, "%23"),
+        ({"PUBLISH_URL": "amqp://u:hunter2;@h//"}, "%3B"),
+        ({"PUBLISH_URL": "sentinel://s:26379"}, "name the Redis itself"),
         ({"NEWSMILL_ALLOW_NETWORKS": "127.0.0.1/8/9"}, "NEWSMILL_ALLOW_NETWORKS"),
         ({"NEWSMILL_NAMESPACE": "Has Blanks"}, "lower-case"),
         ({"NEWSMILL_LEASE_S": "20", "NEWSMILL_FETCH_TIMEOUT_S": "30"}, "NEWSMILL_LEASE_S"),
@@ -80,15 +121,80 @@ def test_the_readme_s_table_is_made_from_the_settings() -> None:
     assert rows == wanted
 
 
-def test_a_certificate_of_redis_is_checked_unless_the_url_says_otherwise() -> None:
-    checked = celery_settings(Settings.from_env({"REDIS_URL": "rediss://:x@r:6380/0"}))
-    assert checked["broker_use_ssl"]["ssl_cert_reqs"].name == "CERT_REQUIRED"
-    unchecked = celery_settings(Settings.from_env({"REDIS_URL": "rediss://:x@r:6380/0?ssl_cert_reqs=none"}))
-    assert unchecked["broker_use_ssl"]["ssl_cert_reqs"].name == "CERT_NONE"
-    assert unchecked["broker_url"] == "rediss://:x@r:6380/0"
+@pytest.mark.parametrize(
+    ("env", "check"),
+    [
+        pytest.param({"REDIS_URL": "rediss://:x@r:6380/0"}, "CERT_REQUIRED", id="always"),
+        pytest.param(
+            {"REDIS_URL": "rediss://:x@r:6380/0?ssl_cert_reqs=none"}, "CERT_NONE", id="unless the URL says no"
+        ),
+        pytest.param({"REDIS_URL": "rediss://:x@r:6380/0", "DYNO": "web.1"}, "CERT_NONE", id="not on Heroku"),
+        pytest.param(
+            {"REDIS_URL": "rediss://:x@r:6380/0?ssl_cert_reqs=required", "DYNO": "web.1"},
+            "CERT_REQUIRED",
+            id="on Heroku when asked for",
+        ),
+        pytest.param(
+            {"BROKER_URL": "rediss://:x@r:6380/0", "DYNO": "web.1"}, "CERT_REQUIRED", id="another's on Heroku"
+        ),
+    ],
+)
+def test_a_certificate_of_redis_is_checked(env: dict[str, str], check: str) -> None:
+    settings = Settings.from_env(env)
+    celery = celery_settings(settings)
+    assert celery["broker_use_ssl"]["ssl_cert_reqs"].name == check
+    assert celery["broker_url"] == "rediss://:x@r:6380/0"
+    assert tls_options(settings.publish_url) == celery["broker_use_ssl"]
+
+
+def test_several_hosts_and_other_options_of_tls_are_kept_apart_from_the_url() -> None:
+    url = "rediss://a:1/0?ssl_cert_reqs=none&ssl_check_hostname=false;rediss://b:2/0?ssl_ca_certs=%2Fca.pem"
+    assert without_tls_options(url) == "rediss://a:1/0;rediss://b:2/0"
+    assert tls_options(url) == {"ssl_cert_reqs": ssl.CERT_NONE, "ssl_check_hostname": False}
+    assert not verifies(url)
+    assert verifies("amqp://h//")
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://:p%2Fw@r:6379/0", "amqp://u:p@h:5672/v;amqp://u:p@i//", "redis+socket:///a/b.sock", "memory://"]
+)
+def test_a_broker_is_taken_as_it_is_named(url: str) -> None:
+    assert Settings.from_env({"BROKER_URL": url}).broker_url == url
+
+
+@pytest.mark.parametrize("home", ["/srv/a%20b", "/srv/what?", "/srv/no #1"])
+def test_a_home_of_any_name_holds_its_database(home: str) -> None:
+    settings = Settings.from_env({"NEWSMILL_HOME": home})
+    assert sqlite_path(settings.database_url) == Path(home) / "newsmill.db"
+    assert make_url(settings.database_url).database == f"{home}/newsmill.db"
+
+
+@pytest.mark.parametrize("rest", ["u:p/w?x@db:5432/n", "/n", "[::1]:5432/n?sslmode=require", "u@db"])
+def test_a_postgres_that_the_driver_understands_is_taken(rest: str) -> None:
+    assert Settings.from_env({"DATABASE_URL": f"postgres://{rest}"}).database_url == f"postgresql+psycopg://{rest}"
+
+
+def test_installations_share_no_exchange_and_no_queue() -> None:
+    names = [
+        {settings[name] for name in ("control_exchange", "event_exchange", "event_queue_prefix", "task_default_queue")}
+        for settings in (
+            celery_settings(Settings.from_env({"NEWSMILL_NAMESPACE": namespace})) for namespace in ("", "a", "b")
+        )
+    ]
+    assert len(set.union(*names)) == 12 - 3  # events' exchange and queues share a word
 
 
 def test_celery_keeps_no_results_and_takes_json_only() -> None:
     settings = celery_settings(Settings.from_env({}))
     assert settings["result_backend"] is None
     assert settings["accept_content"] == ["json"]
+
+
+@pytest.mark.parametrize("kind", ["json", "logfmt"])
+def test_no_control_character_reaches_a_terminal(kind: str) -> None:
+    controls = "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0)]))
+    record = logging.makeLogRecord({"msg": "said", "levelname": "INFO", "title": f"新闻{controls}"})
+    line = formatter(kind).format(record)
+    assert not set(controls) & set(line)
+    if kind == "json":
+        assert json.loads(line)["title"] == f"新闻{controls}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -85,10 +85,10 @@ def _picture(connection: Connection, row: Row, image: dict[str, Any] | None) -> 
     return f"no picture ({problem or 'not fetched'})"
 
 
-def print_articles(console: Console, announcements: Iterable[Announcement]) -> None:
+def article_lines(console: Console, announcements: Iterable[Announcement]) -> Iterator[Text]:
     """One line each. A terminal's lines are cut to its width; those of a pipe are not."""
-    for announcement in announcements:
-        console.print(line_of(announcement, console.width if console.is_terminal else None), soft_wrap=True)
+    width = console.width if console.is_terminal else None
+    return (line_of(announcement, width) for announcement in announcements)
 
 
 def line_of(announcement: Announcement, width: int | None) -> Text:

@@ -57,12 +57,22 @@ def get(
     if not is_article_id(subject):
         if part is not None:
             raise typer.BadParameter("--part goes with an article's id; a key names one object already.")
-        data = store.get(subject)
+        data = store.get(_key(subject))
     else:
         with opened_ledger() as ledger, ledger.reading() as connection:
             row = article_rows(connection, subject)[0]
         data = _part(store, row, part or Part.PAGE)
     _write(data, output)
+
+
+def _key(said: str) -> str:
+    """Raises: typer.BadParameter: it is no key."""
+    from worker.archive.store import checked_key
+
+    try:
+        return checked_key(said)
+    except UsageError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def _part(store: Store, row: Row, part: Part) -> bytes:

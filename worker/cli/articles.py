@@ -162,13 +162,15 @@ def drop_quarantined(
 def article_rows(connection: Connection, said: str) -> list[Row]:
     """All revisions of the one article that a person means, newest first; of ``ID:REVISION`` only that one.
 
-    Raises: UsageError: no id, nobody's, or the beginning of several.
+    Raises:
+        typer.BadParameter: this is no id.
+        UsageError: nobody's, or the beginning of several.
     """
     from worker.ledger.articles import by_article_id
 
     found = _ID.fullmatch(said.strip().lower())
     if found is None:
-        raise UsageError(
+        raise typer.BadParameter(
             f"{said!r} is no article id: ids have 32 hexadecimal digits, the first 6 or more will do. "
             "`newsmill articles list` shows them."
         )
@@ -229,17 +231,19 @@ def _known_states(said: Sequence[str]) -> list[str]:
 def when(said: str | None, now: datetime) -> datetime | None:
     """The moment meant by ``24h`` (ago) or an ISO date, UTC unless it says otherwise; None stays None.
 
-    Raises: typer.BadParameter: neither.
+    Raises: typer.BadParameter: neither, or before all calendars.
     """
     if said is None:
         return None
-    if span := _SPAN.fullmatch(said.strip().lower()):
-        return now - timedelta(seconds=int(span[1]) * _SECONDS[span[2]])
     try:
+        if span := _SPAN.fullmatch(said.strip().lower()):
+            return now - timedelta(seconds=int(span[1]) * _SECONDS[span[2]])
         at = datetime.fromisoformat(said.strip())
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except OverflowError as error:
+        raise typer.BadParameter(f"{said!r} lies before all calendars; say less.") from error
     except ValueError as error:
         raise typer.BadParameter(f"{said!r} is no time; say 30min, 24h, 7d or 2026-11-23T12:00Z.") from error
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 # ---------------------------------------------------------------- what is done and shown

@@ -12,10 +12,10 @@ from urllib.parse import unquote, urlsplit
 
 import typer
 
-from config.celeryconfig import certificate_check
+from config.brokers import is_redis, tls_options, verifies
 from config.settings import VARIABLES, Settings, Variable
 from worker.cli import context, show
-from worker.cli.doors import missing_file, now_utc
+from worker.cli.doors import MIGRATE, missing_file, now_utc, schema_trouble
 from worker.cli.inspect import beat_trouble
 from worker.errors import NewsmillError, UnavailableError, UsageError
 
@@ -55,11 +55,14 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
 def _examined(examine: Callable[[Settings], Iterator[Check]], settings: Settings) -> Iterator[Check]:
     """One examination that breaks must not hide the others."""
+    name = examine.__name__.strip("_").replace("_", " ")
     try:
         yield from examine(settings)
     except NewsmillError as error:
-        name = examine.__name__.strip("_").replace("_", " ")
         yield Check(name=name, mark="fail", found=str(error), cure="Make it reachable, or correct its setting.")
+    except Exception as error:  # noqa: BLE001 - what it says may hold a secret, so only its name is told
+        found = f"could not be examined: {type(error).__name__}"
+        yield Check(name=name, mark="fail", found=found, cure="This is a bug in newsmill: please report it.")
 
 
 # ---------------------------------------------------------------- settings
@@ -79,7 +82,7 @@ def shown_settings(settings: Settings) -> dict[str, str]:
 
 def _shown(variable: Variable, value: Any) -> str:
     if variable.secret:
-        return ";".join(bare_url(part) for part in str(value).split(";")) if value else "not set"
+        return show.bare_url(value) if value else "not set"
     if isinstance(value, bool):
         return "1" if value else "0"
     if isinstance(value, float):
@@ -87,18 +90,6 @@ def _shown(variable: Variable, value: Any) -> str:
     if isinstance(value, tuple | frozenset):
         return ",".join(str(part) for part in sorted(value, key=str)) or "none"
     return str(value) or "not set"
-
-
-def bare_url(url: str) -> str:
-    """Where a URL leads, without user, password and query; ``set`` for what is no URL."""
-    try:
-        parts = urlsplit(url)
-        if not parts.scheme or "://" not in url:
-            return "set"
-        host = parts.netloc.rpartition("@")[2]
-    except ValueError:
-        return "set"
-    return f"{parts.scheme}://{unquote(host)}{parts.path}"
 
 
 def _user_agent(settings: Settings) -> Iterator[Check]:
@@ -119,21 +110,21 @@ def _flower(settings: Settings) -> Iterator[Check]:
 
 
 def _database(settings: Settings) -> Iterator[Check]:
-    from worker.ledger.migrate import current, head
+    from worker.ledger.migrate import current
     from worker.ledger.publications import ticks
     from worker.ledger.session import Ledger
 
-    where = bare_url(settings.database_url)
-    cure = "Run `newsmill migrate`."
+    where = show.bare_url(settings.database_url)
     if missing_file(settings):
+        cure = f"{MIGRATE.capitalize()}."
         yield Check(name="database", mark="fail", found=f"{where} does not exist yet", cure=cure)
         return
     ledger = Ledger(settings.database_url)
     try:
         revision = current(ledger)
-        if revision != head():
-            found = f"{where} has schema {revision or 'none'}, this program needs {head()}"
-            yield Check(name="database", mark="fail", found=found, cure=cure)
+        if (trouble := schema_trouble(revision)) is not None:
+            what, cure = trouble
+            yield Check(name="database", mark="fail", found=f"{where}: {what}", cure=f"{cure.capitalize()}.")
             return
         yield Check(name="database", mark="ok", found=f"{where}, schema {revision}")
         with ledger.reading() as connection:
@@ -141,9 +132,9 @@ def _database(settings: Settings) -> Iterator[Check]:
     finally:
         ledger.close()
     now = now_utc()
-    trouble = beat_trouble(ticked, now=now, tick_s=settings.tick_s)
-    if trouble:
-        yield Check(name="beat", mark="warn", found=trouble, cure="Start it: `celery -A tasks.main beat`.")
+    silence = beat_trouble(ticked, now=now, tick_s=settings.tick_s)
+    if silence:
+        yield Check(name="beat", mark="warn", found=silence, cure="Start it: `celery -A tasks.main beat`.")
     else:
         yield Check(name="beat", mark="ok", found=f"ticked {show.distance(max(ticked.values()), now)}")
 
@@ -152,7 +143,9 @@ def _archive(settings: Settings) -> Iterator[Check]:
     from worker import wiring
 
     wiring.open_store(settings).check()
-    yield Check(name="archive", mark="ok", found=f"{settings.archive_url}: writes, reads, lists and deletes")
+    yield Check(
+        name="archive", mark="ok", found=f"{show.bare_url(settings.archive_url)}: writes, reads, lists and deletes"
+    )
 
 
 def _list_of_feeds(settings: Settings) -> Iterator[Check]:
@@ -190,10 +183,9 @@ def _output(settings: Settings) -> Iterator[Check]:
 
 def _broker_at(settings: Settings, url: str, name: str) -> Iterator[Check]:
     """Connect, declare the exchanges, and ask after settings that lose messages."""
-    from worker.publish.broker import Publisher
+    from worker import wiring
 
-    where = bare_url(url)
-    publisher = Publisher(url, namespace=_prefix(settings), holding_cap=settings.holding_cap)
+    publisher = wiring.publisher_at(settings, url)
     try:
         warnings = publisher.check()
     except UnavailableError as error:
@@ -203,24 +195,22 @@ def _broker_at(settings: Settings, url: str, name: str) -> Iterator[Check]:
         return
     finally:
         publisher.close()
-    yield Check(name=name, mark="ok", found=f"{where}: connected, exchanges declared")
+    yield Check(name=name, mark="ok", found=f"{show.bare_url(url)}: connected, exchanges declared")
+    if not verifies(url):
+        cure = "Say ?ssl_cert_reqs=required behind its URL where the certificate can be verified (Heroku's cannot)."
+        found = "its certificate is not verified: whoever can redirect the connection can read along"
+        yield Check(name=name, mark="warn", found=found, cure=cure)
     for sentence in warnings:
         yield Check(name=name, mark="warn", found=sentence, cure="Change it in the broker's own settings.")
-    if url.startswith(("redis", "sentinel")):
+    if is_redis(url):
         yield from _redis_policy(url, name)
-
-
-def _prefix(settings: Settings) -> str:
-    return f"{settings.namespace}." if settings.namespace else ""
 
 
 def _redis_policy(url: str, name: str) -> Iterator[Check]:
     """A Redis with a memory limit and any other policy throws queued messages away."""
     import redis
 
-    client = _redis_client(url)
-    if client is None:
-        return
+    client = redis_client(url)
     try:
         memory: dict[str, Any] = client.info("memory")
     except redis.RedisError as error:
@@ -237,17 +227,16 @@ def _redis_policy(url: str, name: str) -> Iterator[Check]:
         yield Check(name=name, mark="fail", found=f"maxmemory-policy {policy}", cure=cure)
 
 
-def _redis_client(url: str) -> Any:
-    """A client for one of kombu's Redis URLs; None for those that only kombu understands."""
+def redis_client(url: str) -> Any:
+    """A client for one of kombu's Redis URLs, the first of several."""
     import redis
 
-    if url.startswith("redis+socket://"):
-        return redis.Redis(unix_socket_path=unquote(urlsplit(url).path), socket_timeout=REDIS_WAIT_S)
-    if url.startswith(("redis://", "rediss://")):
-        checked = {"ssl_cert_reqs": certificate_check(url)} if url.startswith("rediss://") else {}
-        bare = url.partition("?")[0]
-        return redis.Redis.from_url(bare, socket_timeout=REDIS_WAIT_S, socket_connect_timeout=REDIS_WAIT_S, **checked)
-    return None
+    first = url.partition(";")[0]
+    if first.startswith("redis+socket://"):
+        return redis.Redis(unix_socket_path=unquote(urlsplit(first).path), socket_timeout=REDIS_WAIT_S)
+    bare = first.partition("?")[0]
+    limits = {"socket_timeout": REDIS_WAIT_S, "socket_connect_timeout": REDIS_WAIT_S}
+    return redis.Redis.from_url(bare, **limits, **tls_options(first))
 
 
 def _embedded_runs(settings: Settings) -> bool:

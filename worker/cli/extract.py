@@ -63,11 +63,13 @@ def extract(
 def _page(page: str, url: str | None) -> Fetched:
     """The page's bytes, its URL and its response's headers.
 
-    Raises: UsageError: neither file nor URL, or an answer that is no page. What the door raises, besides.
+    Raises:
+        typer.BadParameter: a URL that is none.
+        UsageError: a file that cannot be read, or an answer that is no page. What the door raises, besides.
     """
     came_from = usable_url(url) if url is not None else None
     if url is not None and came_from is None:
-        raise UsageError(f"--url {url!r} is no http(s) URL.")
+        raise typer.BadParameter(f"{url!r} is no http(s) URL.", param_hint="--url")
     path = Path(page)
     if page.lower().startswith(("http://", "https://")):
         return _fetched(page, came_from)
@@ -92,7 +94,7 @@ def _fetched(page: str, came_from: str | None) -> Fetched:
 
     target = usable_url(page)
     if target is None:
-        raise UsageError(f"{page!r} is no URL that can be requested.")
+        raise typer.BadParameter(f"{page!r} is no URL that can be requested.")
     settings = context.settings()
     request = FetchRequest(
         url=target,

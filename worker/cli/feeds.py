@@ -83,9 +83,9 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Follow a feed. It is polled as soon as beat looks."""
-    from worker.feeds.feedlist import feed_config, slug_from
+    from worker.feeds.feedlist import slug_from
 
-    config = feed_config(
+    config = _well_formed(
         {
             "slug": slug if slug is not None else _made_up(slug_from(title or ""), slug_from(url)),
             "url": url,
@@ -112,6 +112,16 @@ def add(
         )
 
 
+def _well_formed(said: Mapping[str, Any]) -> FeedConfig:
+    """Raises: typer.BadParameter: an argument is none that a feed could have."""
+    from worker.feeds.feedlist import feed_config
+
+    try:
+        return feed_config(said)
+    except UsageError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 def _added(tx: Connection, config: FeedConfig, now: datetime) -> Row:
     """Write a new feed, or bring back the one of that name that was removed.
 
@@ -120,13 +130,11 @@ def _added(tx: Connection, config: FeedConfig, now: datetime) -> Row:
     from worker.feeds.reconcile import BY_HAND, said_by
     from worker.ledger import feeds
 
-    for row in feeds.all_feeds(tx):
-        if row.slug == config.slug:
-            raise UsageError(
-                f"There is a feed {row.slug} already ({row.url}): say another name with --slug, or remove it first."
-            )
-        if row.url == config.url:
-            raise UsageError(f"{row.url} is followed already, as {row.slug}: `newsmill feeds show {row.slug}`.")
+    rows = feeds.all_feeds(tx)
+    if same := next((row for row in rows if row.url == config.url), None):
+        raise UsageError(f"{same.url} is followed already, as {same.slug}: `newsmill feeds show {same.slug}`.")
+    if taken := next((row for row in rows if row.slug == config.slug), None):
+        raise UsageError(f"There is a feed {taken.slug} already ({taken.url}): say another name with --slug.")
     values = _columns(said_by(config))
     removed = feeds.by_slug(tx, config.slug)
     if removed is None:
@@ -280,15 +288,18 @@ def _change(slugs: Sequence[str], values: Mapping[str, Any], done: str, *, as_js
 
 
 def _known(connection: Connection, slug: str) -> Row:
-    """Raises: UsageError: there is no such feed; names the ones that look alike."""
+    """Raises: UsageError: there is no such feed (naming those that look alike), or it was removed."""
     from worker.ledger import feeds
 
     row = feeds.by_slug(connection, slug)
-    if row is None or row.removed_at is not None:
+    if row is None:
         near = get_close_matches(slug, [feed.slug for feed in feeds.all_feeds(connection)], n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "`newsmill feeds list` shows all."
-        was = "was removed" if row is not None else "is not known"
-        raise UsageError(f"Feed {slug!r} {was}: {hint}")
+        raise UsageError(f"Feed {slug!r} is not known: {hint}")
+    if row.removed_at is not None:
+        raise UsageError(
+            f"Feed {slug!r} was removed: `newsmill feeds add {row.url} --slug {slug}` brings it back, its history too."
+        )
     return row
 
 

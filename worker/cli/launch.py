@@ -19,9 +19,10 @@ from urllib.parse import urlsplit
 from rich.console import Console
 from rich.text import Text
 
-from config.settings import Settings, embedded_socket
-from worker.cli import context
-from worker.cli.announce import Confirmations, print_articles
+from config.settings import Settings, embedded_socket, sqlite_path
+from worker import wiring
+from worker.cli import context, show
+from worker.cli.announce import Confirmations, article_lines
 from worker.cli.children import RESTARTS, Children, Death
 from worker.cli.doors import now_utc
 from worker.cli.feeds import read_list, synced
@@ -84,13 +85,24 @@ def launch_environment(environment: Mapping[str, str], *, sample: bool, port: in
 
 @dataclass(slots=True)
 class Stop:
-    """How often somebody asked us to stop: once means drain, twice means now."""
+    """How often somebody asked us to stop: once means drain, twice means now.
+
+    A closed terminal asks once, however many signals and failed lines it is told by.
+    """
 
     asked: int = 0
     heard: threading.Event = field(default_factory=threading.Event)
 
-    def ask(self, _number: int, _frame: FrameType | None) -> None:
-        self.asked += 1
+    def ask(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            self.wish()
+        else:
+            self.asked += 1
+            self.heard.set()
+
+    def wish(self) -> None:
+        """Somebody who is gone would want it."""
+        self.asked = max(self.asked, 1)
         self.heard.set()
 
     def insisted(self) -> bool:
@@ -129,6 +141,7 @@ class _Launch:
         self.house.callback(ledger.close)
         migrate(ledger)
         follow_reviewed_list(ledger, self.settings.feeds_path)
+        self._try_doors()
         newsroom = self._newsroom() if self.sample else None
         since = now_utc()
         follow_sample(ledger, newsroom)
@@ -142,7 +155,19 @@ class _Launch:
     def say(self, text: str) -> None:
         """Lines, whatever is in them."""
         for line in text.splitlines():
-            self.console.print(Text(escape_control(line)), soft_wrap=True)
+            self._print(Text(escape_control(line)))
+
+    def _print(self, line: Text) -> None:
+        """All that ``up`` says passes here. A closed terminal or a pipe without a reader is a wish to stop."""
+        try:
+            self.console.print(line, soft_wrap=True)
+        except (OSError, SystemExit):  # Rich makes the latter of a broken pipe
+            show.hush()
+            self.stop.wish()
+
+    def _announce(self, confirmations: Confirmations) -> None:
+        for line in article_lines(self.console, confirmations.look()):
+            self._print(line)
 
     def _broker(self) -> EmbeddedRedis | None:
         if not self.settings.broker_is_embedded:
@@ -151,6 +176,16 @@ class _Launch:
         self.house.callback(broker.stop)
         broker.start()
         return broker
+
+    def _try_doors(self) -> None:
+        """Behind a closed door nothing would ever be published, and only the children's logs would say why.
+
+        Raises: UnavailableError: the archive cannot be written, or a broker does not answer.
+        """
+        wiring.open_store(self.settings).check()
+        for url in {self.settings.broker_url, self.settings.publish_url}:
+            with wiring.publisher_at(self.settings, url) as publisher:
+                publisher.check()
 
     def _newsroom(self) -> Newsroom:
         newsroom = started_newsroom(self.settings.home / "sample-port")
@@ -192,7 +227,7 @@ class _Launch:
                 self.say("The embedded broker ended: starting it again; nothing is lost by this.")
                 broker.start()
             try:
-                print_articles(self.console, confirmations.look())
+                self._announce(confirmations)
                 ledger_answers = True
             except UnavailableError as error:
                 if ledger_answers:
@@ -215,7 +250,7 @@ class _Launch:
         self.say("Stopping: what is in hand is finished first (Ctrl-C again: at once).")
         killed = children.stop(within_s=DRAIN_S, hurry=self.stop.insisted)
         with suppress(UnavailableError):
-            print_articles(self.console, confirmations.look())
+            self._announce(confirmations)
             self._sum_up(ledger)
             switch_off_sample(ledger)
         if killed:
@@ -231,7 +266,7 @@ class _Launch:
         for name, value in {
             "home": str(settings.home),
             "Flower": f"http://127.0.0.1:{self.environment['PORT']}",
-            "archive": settings.archive_url,
+            "archive": show.bare_url(settings.archive_url),
             "database": shown_database(settings.database_url),
             "logs": str(settings.home / "log"),
             "feeds": ", ".join(followed[:8]) + (f" and {len(followed) - 8} more" if len(followed) > 8 else "")  # noqa: PLR2004 - a line's worth
@@ -240,7 +275,7 @@ class _Launch:
             "newsroom": newsroom.base_url if newsroom else None,
         }.items():
             if value is not None:
-                self.console.print(Text.assemble((f"{name:<10}", "bold"), escape_control(value)), soft_wrap=True)
+                self._print(Text.assemble((f"{name:<10}", "bold"), escape_control(value)))
         if newsroom is not None:
             self.say(
                 f"While the sample runs, every site is asked each {settings.host_delay_s:g} s, and loopback addresses "
@@ -269,11 +304,9 @@ def make_home(home: Path) -> None:
 
 
 def shown_database(url: str) -> str:
-    """A database as a screen may show it: without user, password and options."""
-    parts = urlsplit(url)
-    if parts.scheme == "sqlite":
-        return url.removeprefix("sqlite:///")
-    return f"{parts.scheme.partition('+')[0]}://{parts.hostname or ''}{parts.path}"
+    """A database as a screen may show it: a file, or a URL without user, password and options."""
+    path = sqlite_path(url)
+    return show.bare_url(url) if path is None else str(path)
 
 
 def own_name() -> str:

@@ -75,7 +75,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except UnavailableError as error:
-        return _failed(f"{_sentence(error)} Is it running? `newsmill doctor` looks at every connection.")
+        return _failed(f"{_sentence(error)} `newsmill doctor` looks at every connection.")
     except (SettingsError, NewsmillError) as error:
         return _failed(_sentence(error))
     return 0

@@ -9,7 +9,7 @@ import typer
 
 def once(
     slugs: Annotated[
-        list[str] | None, typer.Argument(metavar="[SLUG]...", help="Poll these, due or not.", show_default=False)
+        list[str] | None, typer.Argument(metavar="SLUG", help="Poll these, due or not.", show_default=False)
     ] = None,
     *,
     wait_s: Annotated[

@@ -39,9 +39,7 @@ class Repolled:
 
 
 def repoll(
-    slugs: Annotated[
-        list[str] | None, typer.Argument(metavar="[SLUG]...", help="The feeds.", show_default=False)
-    ] = None,
+    slugs: Annotated[list[str] | None, typer.Argument(metavar="SLUG", help="The feeds.", show_default=False)] = None,
     *,
     every: Annotated[bool, typer.Option("--all", help="All feeds that are switched on.")] = False,
     unconditional: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from config.brokers import taken_apart
 from worker.text import escape_control
 
 PIPED_WIDTH = 10_000  # no line of a pipe is wrapped or cut
@@ -85,6 +87,33 @@ def warning(text: str) -> None:
 
 def _cell(value: Cell) -> Text:
     return Text("" if value is None else escape_control(str(value)))
+
+
+def hush() -> None:
+    """Nobody reads standard output any more: what is left in it, and what is still said there, goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def bare_url(urls: str) -> str:
+    """Where a URL leads, without user, password and options; several stand between ``;``.
+
+    What may hide a password in a place of its own is left out whole: ``amqp://…``, or ``set`` for what is no URL.
+    """
+    parts = urls.split(";")
+    return ";".join(map(_bare_url, parts)) if all("://" in part for part in parts) else "set"
+
+
+def _bare_url(url: str) -> str:
+    scheme = url.partition("://")[0]
+    try:
+        parts = taken_apart(url)
+    except ValueError:
+        return f"{scheme}://…"
+    if "@" in parts.path + parts.query + parts.fragment:  # some password has a / ? or # in it
+        return f"{scheme}://…"
+    return f"{scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def console() -> Console:

@@ -15,7 +15,6 @@ from worker.cli import show
 from worker.cli.articles import ID_DIGITS, article_rows, is_article_id, row_facts
 from worker.cli.doors import now_utc, opened_ledger
 from worker.cli.inspect import waiting_for
-from worker.errors import UsageError
 from worker.model import State
 from worker.urls import article_id_of, authority, canonical_url, gate_key, usable_url
 
@@ -102,13 +101,15 @@ def why(
 def _identified(connection: Connection, subject: str) -> tuple[str, str]:
     """A URL as it is asked for, and the id of the article that it names.
 
-    Raises: UsageError: it is no URL.
+    Raises: typer.BadParameter: it is no URL.
     """
     from worker.ledger.articles import known_under
 
     url = usable_url(subject)
     if url is None:
-        raise UsageError(f"{subject!r} is neither an http(s) URL nor an article's id (6 to 32 hexadecimal digits).")
+        raise typer.BadParameter(
+            f"{subject!r} is neither an http(s) URL nor an article's id (6 to 32 hexadecimal digits)."
+        )
     article_id = article_id_of(canonical_url(url))
     return url, known_under(connection, [article_id]).get(article_id, article_id)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -19,10 +20,10 @@ from config.log import formatter
 from config.settings import Settings
 from worker import stages, wiring
 from worker.cli import context, show
-from worker.cli.announce import Confirmations, print_articles
+from worker.cli.announce import Confirmations, article_lines
 from worker.cli.chosen import chosen_feeds
 from worker.cli.doors import missing_file, now_utc, opened_ledger
-from worker.errors import UsageError
+from worker.errors import UnavailableError, UsageError
 from worker.ledger import articles, feeds, publications
 from worker.ledger.migrate import current, migrate
 from worker.ledger.session import Ledger
@@ -40,7 +41,7 @@ TROUBLED = frozenset({"failed", "gone"})
 def run_once(slugs: Sequence[str] | None, *, wait_s: float) -> bool:
     """Poll these feeds (None: those that are due), bring every article to its end, tell on standard error.
 
-    Returns: False: a feed failed or could not be polled.
+    Returns: False: a feed failed or could not be polled, or an article's message found no taker.
 
     Raises:
         UsageError: there is no such feed, or the database needs a migration.
@@ -48,11 +49,19 @@ def run_once(slugs: Sequence[str] | None, *, wait_s: float) -> bool:
     """
     settings = context.settings()
     _log_to_stderr(settings)
-    with _opened(settings) as deps, _stopped_by_signals(deps):
+    gone = threading.Event()
+    with _opened(settings, gone) as deps, _stopped_by_signals(deps):
         work = Work(deps=deps, console=_stderr_console(), wait_s=wait_s)
         work.choose(slugs)
         work.run()
-        return work.tell()
+        went_well = work.tell()
+    if gone.is_set():
+        show.hush()
+        show.warning(
+            "newsmill: standard output takes no more messages, so the run ended here. What it did not take comes with "
+            "the next run."
+        )
+    return went_well and not gone.is_set()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,21 +88,25 @@ class Work:
             show.warning("No feed is followed yet: add one with `newsmill feeds add URL`.")
 
     def run(self) -> None:
-        """Work until nothing is left that may start within ``wait_s`` of the last thing done, or we shall stop."""
-        idle_since = time.monotonic()
+        """Work until nothing is left that may start within ``wait_s`` of the last progress, or we shall stop.
+
+        Progress is a feed polled or an article's change of state: one that is tried again and again, for want of a
+        broker say, makes none.
+        """
+        progress_at, before = time.monotonic(), None
         while not self.deps.stopping.is_set():
             polls_again_at = self._poll()
-            busy, articles_again_at = self._start_articles()
-            if busy:
-                idle_since = time.monotonic()
+            articles_again_at = self._start_articles()
+            after = (len(self.unpolled), self._counts())
+            if after != before:
+                progress_at, before = time.monotonic(), after
                 continue
-            left_s = self.wait_s - (time.monotonic() - idle_since)
+            left_s = self.wait_s - (time.monotonic() - progress_at)
             if left_s <= 0 or not self._worth_waiting(left_s):
                 return
             self._sleep([polls_again_at, articles_again_at], left_s)
 
     def _poll(self) -> datetime | None:
-
         if not self.unpolled:
             return None
         due = stages.due(self.deps, slugs=self.unpolled)
@@ -104,12 +117,17 @@ class Work:
                     self.unpolled.remove(polled.slug)
         return due.look_again_at
 
-    def _start_articles(self) -> tuple[bool, datetime | None]:
-        """Bring what may start through the line. Returns: was there any, and when the next may start."""
+    def _start_articles(self) -> datetime | None:
+        """Bring what may start through the line. Returns: when the next may start."""
         dispatched = stages.dispatch(self.deps)
         for batch in dispatched.batches:
             run_line(self.deps, batch)
-        return bool(dispatched.batches), dispatched.look_again_at
+        return dispatched.look_again_at
+
+    def _counts(self) -> Mapping[str, int]:
+        """Articles by state; states only go forward, so that no two changes cancel each other out."""
+        with self.deps.ledger.reading() as connection:
+            return articles.counts(connection)
 
     def _worth_waiting(self, left_s: float) -> bool:
         """Is there a feed to poll or an article to go on with whose time comes soon enough?"""
@@ -127,10 +145,11 @@ class Work:
     # ------------------------------------------------------------ what a person reads
 
     def tell(self) -> bool:
-        """Say on standard error how it went. Returns: False: a feed failed or was not polled."""
+        """Say on standard error how it went. Returns: False: a feed failed or was not polled, a door was closed."""
         news = Confirmations(ledger=self.deps.ledger, since=self.began_at)
         while announcements := news.look():
-            print_articles(self.console, announcements)
+            for line in article_lines(self.console, announcements):
+                self.console.print(line, soft_wrap=True)
         for slug, polled in sorted(self.polled.items()):
             new = f", {polled.new} new" if polled.new else ""
             status = f" ({polled.status})" if polled.status else ""
@@ -138,11 +157,12 @@ class Work:
             show.warning(f"{slug}: {polled.outcome}{status}{new}{detail}")
         for slug in self.unpolled:
             show.warning(f"{slug}: not polled, its site asks for more patience than --wait {self.wait_s:g}")
-        self._tell_the_rest()
-        return not self.unpolled and not any(polled.outcome in TROUBLED for polled in self.polled.values())
+        were_taken = self._tell_the_rest()
+        were_polled = not self.unpolled and not any(polled.outcome in TROUBLED for polled in self.polled.values())
+        return were_polled and were_taken
 
-    def _tell_the_rest(self) -> None:
-
+    def _tell_the_rest(self) -> bool:
+        """Returns: False: articles wait for our own store or broker."""
         with self.deps.ledger.reading() as connection:
             aside = articles.select_rows(
                 connection,
@@ -157,6 +177,10 @@ class Work:
             show.warning(
                 f"{show.count(len(still_open), 'article')} not at the end yet: run `newsmill once` again later."
             )
+        paused = Counter(said for row in still_open if (said := _paused_by(row)) is not None)
+        for said, count in paused.items():
+            show.warning(f"{show.count(count, 'article')} held up by trouble of our own: {said}")
+        return not paused
 
 
 def run_line(deps: Deps, batch: Batch) -> None:
@@ -168,6 +192,12 @@ def run_line(deps: Deps, batch: Batch) -> None:
             ids = stage(deps, ids, token=batch.token)
 
 
+def _paused_by(row: Row) -> str | None:
+    """What of our own keeps an article waiting; None: nothing of ours."""
+    last = row.troubles[-1] if row.troubles else {}
+    return last["detail"] if last.get("reason") == UnavailableError.__name__ else None
+
+
 def _is_due(feed: Row, now: datetime) -> bool:
     return feed.enabled and feed.gone_at is None and feed.due_at <= now
 
@@ -176,8 +206,11 @@ def _is_due(feed: Row, now: datetime) -> bool:
 
 
 @contextmanager
-def _opened(settings: Settings) -> Iterator[Deps]:
-    """The doors of this process; a machine's first ``once`` makes its SQLite file itself."""
+def _opened(settings: Settings, gone: threading.Event) -> Iterator[Deps]:
+    """The doors of this process; a machine's first ``once`` makes its SQLite file itself.
+
+    ``gone`` is set when the messages go to standard output, and it takes no more of them.
+    """
     if settings.database_url.startswith("sqlite"):
         _make_database(settings)
     to_stdout = not context.environment().get("PUBLISH_URL", "").strip()
@@ -186,12 +219,20 @@ def _opened(settings: Settings) -> Iterator[Deps]:
             _alone(ledger, settings)
     deps = wiring.build(settings)
     if to_stdout:
-        deps = replace(deps, publisher=LinesPublisher(sys.stdout.buffer))
+        deps = _to_stdout(deps, gone)
     with closing(deps.ledger), closing(deps.publisher):
         try:
             yield deps
         finally:
             deps.threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _to_stdout(deps: Deps, gone: threading.Event) -> Deps:
+    def stop() -> None:
+        gone.set()
+        deps.stopping.set()
+
+    return replace(deps, publisher=LinesPublisher(sys.stdout.buffer, on_gone=stop))
 
 
 def _alone(ledger: Ledger, settings: Settings) -> None:

@@ -109,9 +109,10 @@ def _slug(which: str, value: Any) -> str:
 
 def _url(which: str, value: Any) -> str:
     url = usable_url(value) if isinstance(value, str) else None
-    if url is None:
+    if url is None or "@" in urlsplit(value.strip()).netloc:  # a usable URL has lost user and password
         raise UsageError(
-            f"Feed {which}: url must be an http or https address without user and password; put secrets into headers."
+            f"Feed {which}: url must be an http or https address without user and password: a header carries them, "
+            'such as Authorization = "Basic ${NAME}".'
         )
     return url
 
@@ -134,7 +135,9 @@ def _language(which: str, value: Any) -> str:
 def _interval(which: str, value: Any) -> float:
     good = isinstance(value, int | float) and not isinstance(value, bool)
     if not good or not SHORTEST_INTERVAL_S <= value <= LONGEST_INTERVAL_S:
-        raise UsageError(f"Feed {which}: interval_s must be {SHORTEST_INTERVAL_S:g} to {LONGEST_INTERVAL_S:g} seconds.")
+        raise UsageError(
+            f"Feed {which}: interval_s must be {SHORTEST_INTERVAL_S:.0f} to {LONGEST_INTERVAL_S:.0f} seconds."
+        )
     return float(value)
 
 

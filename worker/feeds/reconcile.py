@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from worker.errors import UsageError
 from worker.feeds.feedlist import FeedConfig
 
 FROM_FILE = "file"
@@ -48,12 +49,29 @@ def reconcile(listed: Sequence[FeedConfig], registered: Sequence[Registered]) ->
     Args:
         listed: Slugs are unique.
         registered: All feeds, those that were removed too.
+
+    Raises: UsageError: the list follows an address that a feed from elsewhere follows already, under another name.
     """
     known = {feed.slug: feed for feed in registered}
     named = {config.slug for config in listed}
+    followed = {
+        feed.said.get("url"): feed.slug
+        for feed in registered
+        if feed.slug not in named and feed.origin != FROM_FILE and not feed.removed and feed.said.get("enabled")
+    }
+    for config in listed:
+        if config.enabled and config.url in followed:
+            raise UsageError(_followed_twice(config, followed[config.url]))
     steps = [step for config in listed if (step := _step(config, known.get(config.slug))) is not None]
     vanished = [feed for feed in registered if feed.slug not in named and feed.origin == FROM_FILE and not feed.removed]
     return (*steps, *(Step(slug=feed.slug, kind="removed", values={}, before=feed.said) for feed in vanished))
+
+
+def _followed_twice(config: FeedConfig, slug: str) -> str:
+    return (
+        f"The list of feeds follows {config.url} as {config.slug}, but it is followed already as {slug}, which was not "
+        f"in the list: call it {slug} in the list too, or `newsmill feeds remove {slug}` first."
+    )
 
 
 def said_by(config: FeedConfig) -> dict[str, Any]:

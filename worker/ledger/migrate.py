@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -10,17 +11,19 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from worker.errors import UnavailableError
+from worker.errors import UnavailableError, UsageError
 from worker.ledger.session import Ledger
 
 MIGRATION_LOCK = 0x6E657774
+UPGRADE = "install the newsmill that made it, or a newer one"
 
 
 def migrate(ledger: Ledger) -> tuple[str | None, str]:
     """Bring the schema to its head; safe to run twice and from two processes at once.
 
     Returns: the revisions before and after.
-    Raises: UnavailableError: the database does not answer.
+    Raises: UnavailableError: the database does not answer, or its file cannot be made.
+        UsageError: a newer newsmill was here.
     """
     if ledger.dialect == "sqlite":
         _prepare_file(ledger)
@@ -28,6 +31,8 @@ def migrate(ledger: Ledger) -> tuple[str | None, str]:
         if ledger.dialect == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
         before = MigrationContext.configure(connection).get_current_revision()
+        if is_newer(before):
+            raise UsageError(f"The database's schema {before} is newer than this program: {UPGRADE}.")
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
@@ -36,17 +41,20 @@ def migrate(ledger: Ledger) -> tuple[str | None, str]:
 
 def _prepare_file(ledger: Ledger) -> None:
     """Write-ahead logging is a property of the file: children that race to set it find the database locked."""
-    path = ledger.engine.url.database
-    if path and path != ":memory:":
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    path = Path(ledger.engine.url.database or "")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         raw = ledger.engine.raw_connection()
         try:
             raw.cursor().execute("PRAGMA journal_mode=WAL")
         finally:
             raw.close()
-    except sa.exc.OperationalError as error:
-        raise UnavailableError(f"database file {path}: {error.orig}") from error
+    except (OSError, sa.exc.DBAPIError, sqlite3.Error) as error:
+        said = error.strerror if isinstance(error, OSError) else getattr(error, "orig", error)
+        raise UnavailableError(
+            f"The database file {path} cannot be made or opened: {said}. NEWSMILL_HOME names another folder, "
+            "DATABASE_URL another database."
+        ) from error
 
 
 def current(ledger: Ledger) -> str | None:
@@ -58,6 +66,13 @@ def current(ledger: Ledger) -> str | None:
 def head() -> str:
     """The newest revision that this code knows."""
     return ScriptDirectory.from_config(_config()).get_current_head() or ""
+
+
+def is_newer(revision: str | None) -> bool:
+    """Is this a schema that only a later version of this program knows?"""
+    return revision is not None and revision not in {
+        known.revision for known in ScriptDirectory.from_config(_config()).walk_revisions()
+    }
 
 
 def _config() -> Config:

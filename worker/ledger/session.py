@@ -16,6 +16,7 @@ from worker.errors import UnavailableError
 from worker.ledger.tables import Row
 
 BUSY_TIMEOUT_S = 10
+SAID_CHARS = 300
 DISPATCH_LOCK = 0x6E657773  # "news": every dispatcher of one database asks for this advisory lock
 
 
@@ -32,15 +33,8 @@ class Ledger:
 
         Raises: UnavailableError: the database cannot be reached, is full, or gave way in a deadlock; nothing was saved.
         """
-        try:
-            with self.engine.begin() as connection:
-                yield connection
-        except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
-            raise UnavailableError(f"database: {type(error.__cause__ or error).__name__}") from error
-        except sa.exc.DBAPIError as error:
-            if error.connection_invalidated:
-                raise UnavailableError("database: connection lost") from error
-            raise
+        with self._translated(), self._connected() as connection, connection.begin():
+            yield connection
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -48,14 +42,44 @@ class Ledger:
 
         Raises: UnavailableError: as ``transaction``.
         """
+        with (
+            self._translated(),
+            self._connected().execution_options(newsmill_reads=True) as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    def _connected(self) -> Connection:
         try:
-            with self.engine.connect().execution_options(newsmill_reads=True) as connection, connection.begin():
-                yield connection
+            return self.engine.connect()
+        except sa.exc.ProgrammingError as error:  # before the server is asked anything: an option that nobody knows
+            raise UnavailableError(f"DATABASE_URL: {_said(error)}") from error
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
         except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
-            raise UnavailableError(f"database: {type(error.__cause__ or error).__name__}") from error
+            raise UnavailableError(f"{self._name}: {_said(error)}") from error
+        except sa.exc.DBAPIError as error:
+            is_no_file_of_sqlite = type(error.orig) is sqlite3.DatabaseError  # or a broken one
+            if error.connection_invalidated or is_no_file_of_sqlite:
+                raise UnavailableError(f"{self._name}: {_said(error)}") from error
+            raise
+
+    @property
+    def _name(self) -> str:
+        return f"database file {self.engine.url.database}" if self.dialect == "sqlite" else "database"
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _said(error: sa.exc.SQLAlchemyError) -> str:
+    """The first line of what the server or its library says: names of hosts, users and databases, never a password."""
+    cause = error.__cause__ or error
+    said = next(iter(str(cause).strip().splitlines()), "")[:SAID_CHARS]
+    return f"{type(cause).__name__}: {said}" if said else type(cause).__name__
 
 
 def _engine(url: str, pool_size: int) -> Engine:

@@ -24,6 +24,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from threading import RLock
 from types import MappingProxyType
 from typing import Any, Protocol, Self
@@ -48,6 +49,10 @@ TRIM_AT_ONCE = 10_000  # held messages dropped by one call
 CONNECT_TIMEOUT_S = 5.0
 LONGEST_NAME_BYTES = 255  # AMQP 0-9-1 short string: routing keys, message ids, names of headers
 LARGEST_HEADERS_BYTES = 65_536  # properties travel in one frame; RabbitMQ's frames hold 128 KiB
+UNUSABLE = (
+    "The broker's URL (PUBLISH_URL, else BROKER_URL, CLOUDAMQP_URL or REDIS_URL) is none that can be used: write "
+    "redis://:password@host:6379/0 or amqp://user:password@host//, a password percent-encoded"
+)
 REFUSALS = (amqp.PreconditionFailed, amqp.ContentTooLarge)  # of this message, not of this moment
 
 
@@ -134,6 +139,7 @@ class Publisher:
         namespace: Put in front of the names of exchanges and queues, as it is; may be empty.
         holding_cap: Unroutable messages kept; the oldest give way.
         confirm_timeout_s: How long the broker may take to confirm a window of messages, or to answer anything else.
+        tls: Options of a rediss URL, by kombu's names; empty: what the URL says, and kombu then verifies nothing.
         transport_options: kombu's, over ours.
     """
 
@@ -144,11 +150,13 @@ class Publisher:
         namespace: str,
         holding_cap: int,
         confirm_timeout_s: float = 10.0,
+        tls: Mapping[str, Any] = MappingProxyType({}),
         transport_options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self._url = url
         self._topology = Topology(namespace, holding_cap)
         self._timeout_s = confirm_timeout_s
+        self._tls = dict(tls)
         self._options = {**_bounds(url, confirm_timeout_s), **transport_options}
         self._start_afresh()
         _start_afresh_in_children(self)
@@ -270,7 +278,7 @@ class Publisher:
                 yield session
             except _troubles(session.connection) as error:
                 self._drop()
-                raise UnavailableError(f"{session.connection.as_uri()}: {_told(error)}") from error
+                raise _unavailable(session.connection, error) from error
 
     # ------------------------------------------------------------ connection
 
@@ -284,24 +292,27 @@ class Publisher:
                     self._session = VirtualSession(connection, self._topology)
             except _troubles(connection) as error:
                 _abandon(connection)
-                raise UnavailableError(f"{connection.as_uri()}: {_told(error)}") from error
+                raise _unavailable(connection, error) from error
         return self._session
 
     def _connected(self) -> Connection:
         try:
             connection = Connection(
                 self._url,
+                ssl=self._tls or False,
                 connect_timeout=min(CONNECT_TIMEOUT_S, self._timeout_s),
                 transport_options=dict(self._options),
             )
-            troubles = _troubles(connection)
-        except (KeyError, ValueError, ImportError) as error:
-            raise UnavailableError(f"PUBLISH_URL is no URL of a broker known here: {type(error).__name__}") from error
+            self._reach(connection)
+        except (KeyError, ValueError, TypeError, ImportError) as error:  # what kombu makes of a URL it cannot use
+            raise UnavailableError(f"{UNUSABLE} ({type(error).__name__})") from error
+        return connection
+
+    def _reach(self, connection: Connection) -> None:
         try:
             connection.ensure_connection(max_retries=self._url.count(";"), interval_start=0)
-        except troubles as error:
-            raise UnavailableError(f"{connection.as_uri()}: {_told(error)}") from error
-        return connection
+        except _troubles(connection) as error:
+            raise _unavailable(connection, error) from error
 
     def _drop(self) -> None:
         session, self._session = self._session, None
@@ -337,7 +348,7 @@ class Publisher:
                 connection, self._topology, binding_keys, queue=queue, exchange=exchange, timeout_s=timeout_s
             )
         except _troubles(connection) as error:
-            raise UnavailableError(f"{connection.as_uri()}: {_told(error)}") from error
+            raise _unavailable(connection, error) from error
         finally:
             with suppress(*_troubles(connection)):
                 connection.release()
@@ -617,11 +628,22 @@ def _listening(
     consumer = Consumer(channel, [Queue(name)], no_ack=own, auto_declare=False, on_message=arrived.append)
     try:
         with consumer:
-            yield from _arriving(connection, arrived, timeout_s, acknowledge=not own)
+            bind_again = partial(_bind_again, connection, name, topology.named(exchange), binding_keys)
+            yield from _arriving(connection, arrived, timeout_s, acknowledge=not own, when_idle=bind_again)
     finally:
         if own and not is_rabbit:  # RabbitMQ removes an exclusive queue itself
             with suppress(*_troubles(connection)):
                 _delete_on_virtual(channel, name, topology.named(exchange), binding_keys)
+
+
+def _bind_again(connection: Connection, queue: str, exchange: str, routing_keys: Sequence[str]) -> None:
+    """A flushed Redis has forgotten what is bound; kombu remembers that it did it once, and would not do it again."""
+    if connection.transport.driver_type != "redis":
+        return
+    channel: Any = connection.default_channel
+    for routing_key in routing_keys:
+        bound = channel.typeof(exchange).prepare_bind(queue, exchange, routing_key, {})
+        channel._queue_bind(exchange, *bound)  # noqa: SLF001 - the part of queue_bind behind that memory
 
 
 def _exists_on_rabbit(connection: Connection, queue: str) -> bool:
@@ -635,7 +657,12 @@ def _exists_on_rabbit(connection: Connection, queue: str) -> bool:
 
 
 def _arriving(
-    connection: Connection, arrived: deque[Any], timeout_s: float | None, *, acknowledge: bool
+    connection: Connection,
+    arrived: deque[Any],
+    timeout_s: float | None,
+    *,
+    acknowledge: bool,
+    when_idle: Callable[[], None],
 ) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
     last = time.monotonic()
     while True:
@@ -652,8 +679,10 @@ def _arriving(
         left_s = _SLICE_S if timeout_s is None else min(_SLICE_S, last + timeout_s - time.monotonic())
         if left_s <= 0:
             return
-        with suppress(TimeoutError):
+        try:
             connection.drain_events(timeout=left_s)
+        except TimeoutError:
+            when_idle()
 
 
 def _json_object(message: Any) -> dict[str, Any] | None:
@@ -686,6 +715,10 @@ def _bounds(url: str, timeout_s: float) -> dict[str, Any]:
 
 def _troubles(connection: Connection) -> tuple[type[Exception], ...]:
     return (OSError, amqp.AMQPError, KombuError, *connection.connection_errors, *connection.channel_errors)
+
+
+def _unavailable(connection: Connection, error: Exception) -> UnavailableError:
+    return UnavailableError(f"{connection.as_uri()}: {_told(error)}")
 
 
 def _told(error: BaseException | None) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from threading import Lock
 from typing import BinaryIO
 
@@ -19,10 +20,14 @@ class LinesPublisher:
 
     Args:
         stream: Not closed here.
+        on_gone: Called once, when the stream takes nothing any more: whatever is worked from then on is worked for
+            nobody.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, *, on_gone: Callable[[], None] = lambda: None) -> None:
         self._stream = stream
+        self._on_gone = on_gone
+        self._gone: str | None = None  # why
         self._lock = Lock()
 
     def publish(self, messages: Sequence[Outgoing]) -> list[Outcome]:
@@ -41,17 +46,28 @@ class LinesPublisher:
     def _written(self, message: Outgoing) -> Outcome:
         if b"\n" in message.body:
             return Failed(message.message_id, "its body is more than one line", retry=False)
-        try:
+        with self._watched():
             self._stream.write(message.body + b"\n")
-        except (OSError, ValueError) as error:
-            raise _gone(error) from error
         return Confirmed(message.message_id)
 
     def _flushed(self) -> None:
-        try:
+        with self._watched():
             self._stream.flush()
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """A stream that failed once has lost bytes, and with them the place where a line begins: it is not used again.
+
+        Raises: UnavailableError: the stream is gone.
+        """
+        if self._gone is not None:
+            raise UnavailableError(self._gone)
+        try:
+            yield
         except (OSError, ValueError) as error:
-            raise _gone(error) from error
+            self._gone = f"standard output takes no more messages: {error}"
+            self._on_gone()
+            raise UnavailableError(self._gone) from error
 
     def check(self) -> tuple[str, ...]:
         """A stream has no settings that lose messages. Raises: UnavailableError: it is closed."""
@@ -65,7 +81,3 @@ class LinesPublisher:
 
     def close(self) -> None:
         """The stream is its owner's."""
-
-
-def _gone(error: Exception) -> UnavailableError:
-    return UnavailableError(f"standard output takes no more messages: {error}")

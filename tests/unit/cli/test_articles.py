@@ -72,16 +72,18 @@ def test_an_article_without_a_message_says_where_it_stands(newsmill: Newsmill, b
 
 
 @pytest.mark.parametrize(
-    ("said", "advice"),
+    ("said", "code", "advice"),
     [
-        pytest.param("xyz", "newsmill articles list", id="no id at all"),
-        pytest.param("abc", "the first 6 or more", id="too short"),
-        pytest.param("0123456789", "newsmill articles list", id="nobody's"),
+        pytest.param("xyz", 2, "newsmill articles list", id="no id at all"),
+        pytest.param("abc", 2, "the first 6 or more", id="too short"),
+        pytest.param("0123456789", 1, "newsmill articles list", id="nobody's"),
     ],
 )
-def test_a_wrong_id_is_answered_with_what_to_do(newsmill: Newsmill, books: Books, said: str, advice: str) -> None:
+def test_a_wrong_id_is_answered_with_what_to_do(
+    newsmill: Newsmill, books: Books, said: str, code: int, advice: str
+) -> None:
     answer = newsmill("articles", "show", said)
-    assert answer.code == 1
+    assert answer.code == code
     assert advice in answer.err
 
 
@@ -195,3 +197,10 @@ def test_a_date_is_utc_unless_it_says_otherwise(said: str) -> None:
 def test_what_is_no_time_is_wrong_usage(said: str) -> None:
     with pytest.raises(typer.BadParameter, match="30min, 24h"):
         when(said, NOW)
+
+
+@pytest.mark.parametrize("since", ["999999d", "0001-01-01T00:00+05:00", "yesterday"])
+def test_a_time_that_is_none_is_wrong_usage(newsmill: Newsmill, books: Books, since: str) -> None:
+    answer = newsmill("articles", "list", "--since", since)
+    assert answer.code == 2
+    assert since in answer.err

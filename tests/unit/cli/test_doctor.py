@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.unit.cli.conftest import Answer, Books, Newsmill
-from worker.cli.doctor import bare_url
+from worker.cli import doctor, show
 
 AGENT = {"NEWSMILL_USER_AGENT": "harbour-mill/1.0 (+https://harbour.example/bot)"}
 LOCAL = {"PUBLISH_URL": "memory://", **AGENT}  # kombu's in-process broker: always there
@@ -107,9 +107,39 @@ def test_no_secret_is_shown(newsmill: Newsmill, books: Books) -> None:
         ),
         ("amqp://me:p%40ss@broker.example//", "amqp://broker.example//"),
         ("redis+socket:///var/redis.sock?virtual_host=0", "redis+socket:///var/redis.sock"),
+        ("amqp://u:hush@one.example//;amqp://u:hush@two.example//", "amqp://one.example//;amqp://two.example//"),
+        ("redis://:hu/sh@host.example:6379/0", "redis://…"),
+        ("redis://:hu#sh@host.example:6379/0", "redis://…"),
+        ("redis://:hu?sh@host.example:6379/0", "redis://…"),
+        ("redis://:12/hush@host.example:6379/0", "redis://…"),
+        ("redis://host.example:6379/0?password=hush", "redis://host.example:6379/0"),
+        ("redis://:hu;sh@host.example:6379/0", "set"),
+        ("postgresql+psycopg://me:hu/sh@db.example/news", "postgresql+psycopg://…"),
         ("user:password", "set"),
-        ("http://[", "set"),
+        ("http://[", "http://…"),
     ],
 )
 def test_a_url_is_shown_without_what_it_hides(url: str, shown: str) -> None:
-    assert bare_url(url) == shown
+    assert show.bare_url(url) == shown
+
+
+def test_several_hosts_of_a_broker_are_shown_without_their_passwords(newsmill: Newsmill, books: Books) -> None:
+    url = "amqp://u:hush@127.0.0.1:1//;amqp://u:hush@127.0.0.1:2//"
+    for options in ((), ("--json",)):
+        answer = newsmill("doctor", *options, BROKER_URL=url)
+        assert answer.code == 1
+        assert "hush" not in answer.out + answer.err
+
+
+def test_an_examination_that_breaks_hides_no_other(
+    newsmill: Newsmill, books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def _broken(_settings: object) -> None:
+        raise RuntimeError("hush")
+
+    monkeypatch.setattr(doctor, "EXAMINATIONS", (_broken, *doctor.EXAMINATIONS))
+    answer = newsmill("doctor", "--json", **LOCAL)
+    assert answer.code == 1
+    assert marks(answer)["broken"] == "fail"
+    assert marks(answer)["archive"] == "ok"
+    assert "hush" not in answer.out

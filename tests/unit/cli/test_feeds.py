@@ -65,12 +65,16 @@ def test_a_headers_value_is_kept_and_never_shown(newsmill: Newsmill, books: Book
 @pytest.mark.parametrize(
     ("arguments", "code", "advice"),
     [
-        pytest.param(("ftp://tram.example/rss",), 1, "must be an http or https address", id="no web address"),
-        pytest.param(("https://x.example/", "--slug", "No Slug"), 1, "must be a-z, 0-9 and -", id="no slug"),
+        pytest.param(("ftp://tram.example/rss",), 2, "must be an http or https address", id="no web address"),
+        pytest.param(("https://x.example/", "--slug", "No Slug"), 2, "must be a-z, 0-9 and -", id="no slug"),
         pytest.param(("https://x.example/", "--slug", "harbour"), 1, "say another name with --slug", id="name taken"),
         pytest.param(("https://harbour.example/rss.xml", "--slug", "x"), 1, "followed already, as harbour", id="known"),
-        pytest.param(("https://x.example/", "--fulltext", "often"), 1, "auto, always, never", id="no such choice"),
-        pytest.param(("https://x.example/", "--interval-s", "1"), 1, "10 to", id="too often"),
+        pytest.param(("https://harbour.example/rss.xml",), 1, "newsmill feeds show harbour", id="known by its name"),
+        pytest.param(
+            ("https://me:hush@x.example/rss",), 2, "without user and password", id="a password in the address"
+        ),
+        pytest.param(("https://x.example/", "--fulltext", "often"), 2, "auto, always, never", id="no such choice"),
+        pytest.param(("https://x.example/", "--interval-s", "1"), 2, "10 to", id="too often"),
         pytest.param(("https://x.example/", "--header", "Secret"), 2, "say NAME=VALUE", id="no header"),
         pytest.param(("https://x.example/", "--first-poll", "some"), 2, "all, none or a number", id="no first poll"),
     ],
@@ -81,6 +85,7 @@ def test_a_feed_that_cannot_be_is_refused_with_what_would_do(
     books.feed("harbour")
     answer = newsmill("feeds", "add", *arguments)
     assert answer.code == code
+    assert "hush" not in answer.err
     assert advice in " ".join(answer.err.replace("│", " ").split())
     assert slugs(newsmill) == ["harbour"]
 
@@ -117,6 +122,15 @@ def test_an_unknown_feed_is_answered_with_its_neighbours(newsmill: Newsmill, boo
     answer = newsmill("feeds", command, "harbor-news")
     assert answer.code == 1
     assert "did you mean harbour-news?" in answer.err
+
+
+@pytest.mark.parametrize("command", ["enable", "show"])
+def test_a_removed_feed_says_how_it_comes_back(newsmill: Newsmill, books: Books, command: str) -> None:
+    books.feed("harbour")
+    newsmill("feeds", "remove", "harbour")
+    answer = newsmill("feeds", command, "harbour")
+    assert answer.code == 1
+    assert "`newsmill feeds add https://harbour.example/rss.xml --slug harbour` brings it back" in answer.err
 
 
 def test_one_unknown_feed_among_several_changes_none(newsmill: Newsmill, books: Books) -> None:
@@ -164,6 +178,20 @@ def test_a_sync_adds_changes_and_takes_off(newsmill: Newsmill, reviewed: Path, b
     reviewed.write_text(FERRY + "priority = 3\n" + TRAM)
     assert "returned tram" in newsmill("feeds", "sync").out
     assert slugs(newsmill) == ["by-hand", "ferry", "tram"]
+
+
+def test_an_address_that_is_followed_by_hand_is_not_followed_twice(
+    newsmill: Newsmill, reviewed: Path, books: Books
+) -> None:
+    books.feed("mine", url="https://tram.example/rss.xml")
+    reviewed.write_text(TRAM)
+    answer = newsmill("feeds", "sync")
+    assert answer.code == 1
+    assert "newsmill feeds remove mine" in answer.err
+    assert slugs(newsmill) == ["mine"]
+    newsmill("feeds", "remove", "mine")
+    assert newsmill("feeds", "sync").code == 0
+    assert slugs(newsmill) == ["tram"]
 
 
 def test_a_moved_feed_forgets_what_was_true_of_its_old_address(

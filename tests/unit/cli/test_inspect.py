@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -42,6 +43,69 @@ def test_an_empty_database_says_so_too(newsmill: Newsmill) -> None:
     answer = newsmill("status")
     assert answer.code == 1
     assert "has no schema: run `newsmill migrate` first" in answer.err
+
+
+def test_a_file_that_is_no_database_is_named(newsmill: Newsmill) -> None:
+    newsmill.home.mkdir()
+    path = newsmill.home / "newsmill.db"
+    path.write_text("The tram returns. " * 100)
+    for command in ("status", "migrate"):
+        answer = newsmill(command)
+        assert answer.code == 1
+        assert f"{path}" in answer.err
+        assert "file is not a database" in answer.err
+
+
+def test_a_database_that_is_a_folder_is_named(newsmill: Newsmill) -> None:
+    (newsmill.home / "newsmill.db").mkdir(parents=True)
+    answer = newsmill("migrate")
+    assert answer.code == 1
+    assert "unable to open database file" in answer.err
+    assert "NEWSMILL_HOME" in answer.err
+
+
+@pytest.mark.parametrize("home", ["/proc/nowhere", "/dev/null"])
+def test_a_home_that_cannot_be_is_named(newsmill: Newsmill, home: str) -> None:
+    answer = newsmill("migrate", NEWSMILL_HOME=home)
+    assert answer.code == 1
+    assert f"The database file {home}/newsmill.db cannot be made" in answer.err
+
+
+@pytest.mark.parametrize("name", ["a%20b", "what?", "no #1", "50%"])
+def test_the_database_lies_in_its_home_whatever_that_is_called(newsmill: Newsmill, tmp_path: Path, name: str) -> None:
+    home = tmp_path / name
+    assert newsmill("migrate", NEWSMILL_HOME=str(home)).code == 0
+    assert (home / "newsmill.db").exists()
+    assert newsmill("status", NEWSMILL_HOME=str(home)).code == 0
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_the_schema_of_a_newer_newsmill_asks_for_it(newsmill: Newsmill, books: Books) -> None:
+    with books.ledger.transaction() as tx:
+        tx.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    for command in ("status", "migrate", "once"):
+        answer = newsmill(command)
+        assert answer.code == 1
+        assert "9999 is newer than this program: install" in answer.err
+    assert "9999 is newer" in newsmill("doctor").out
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        pytest.param("postgres://root:hush@127.0.0.1:5432/nowhere", 'database "nowhere" does not exist', id="none"),
+        pytest.param("postgres://nobody:hush@127.0.0.1:5432/postgres", 'role "nobody"', id="unknown user"),
+        pytest.param("postgres://root:hush@127.0.0.1:1/postgres", "Connection refused", id="down"),
+        pytest.param("postgres://root:hush@127.0.0.1:5432/postgres?sslmod=x", 'option "sslmod"', id="unknown option"),
+    ],
+)
+def test_what_the_database_server_says_is_told(newsmill: Newsmill, url: str, said: str) -> None:
+    answer = newsmill("status", DATABASE_URL=url)
+    assert answer.code == 1
+    assert said in answer.err
+    assert "hush" not in answer.err
+    assert len(answer.err.splitlines()) == 1
 
 
 def test_a_database_that_does_not_answer_points_to_the_doctor(newsmill: Newsmill) -> None:

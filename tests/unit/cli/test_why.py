@@ -148,5 +148,5 @@ def test_an_unknown_url_of_an_unknown_site_says_how_to_follow_it(newsmill: Newsm
 @pytest.mark.parametrize("said", ["tram", "javascript:alert(1)", "", "12345"])
 def test_what_is_neither_url_nor_id_says_what_would_be(newsmill: Newsmill, books: Books, said: str) -> None:
     answer = newsmill("why", said)
-    assert answer.code == 1
+    assert answer.code == 2
     assert "neither an http(s) URL nor an article's id" in answer.err

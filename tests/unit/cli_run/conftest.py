@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -47,13 +48,15 @@ class Home:
         migrate(opened)
         return opened
 
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+    def start(
+        self, *arguments: str, stdout: IO[bytes] | int = subprocess.PIPE, **environment: str
+    ) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [sys.executable, "-m", "worker.cli.main", *arguments],
             env={"PATH": os.environ["PATH"], **self.environment, **environment},
             cwd=REPOSITORY,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             start_new_session=True,
         )

@@ -92,8 +92,11 @@ def test_a_wrong_setting_stops_before_anything_is_started() -> None:
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
-        ("sqlite:////srv/news/newsmill.db", "/srv/news/newsmill.db"),
-        ("postgresql+psycopg://me:secret@db.example:5432/news?sslmode=require", "postgresql://db.example/news"),
+        ("sqlite:////srv/the%20news/newsmill.db", "/srv/the news/newsmill.db"),
+        (
+            "postgresql+psycopg://me:secret@db.example:5432/news?sslmode=require",
+            "postgresql+psycopg://db.example:5432/news",
+        ),
     ],
 )
 def test_a_database_is_shown_without_its_secrets(url: str, shown: str) -> None:
@@ -127,6 +130,18 @@ def test_signals_are_wishes_and_their_handlers_come_back() -> None:
         while not stop.insisted():
             pass
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_closed_terminal_asks_once_however_often_it_is_told() -> None:
+    with stop_signals() as stop:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGHUP)
+            stop.wish()
+        assert stop.heard.is_set()
+        assert not stop.insisted()
+        os.kill(os.getpid(), signal.SIGINT)
+        while not stop.insisted():
+            pass
 
 
 # ---------------------------------------------------------------- newsroom

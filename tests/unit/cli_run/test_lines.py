@@ -79,3 +79,29 @@ def test_lines_of_different_threads_do_not_mix() -> None:
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda number: publisher.publish([outgoing(number)] * 20), range(50)))
     assert len([json.loads(line) for line in stream.getvalue().splitlines()]) == 1000
+
+
+class Full(io.BytesIO):
+    """A disk that is full for a moment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.full = True
+
+    def flush(self) -> None:
+        if self.full:
+            raise OSError(28, "No space left on device")
+
+
+def test_a_stream_that_failed_is_told_of_once_and_never_used_again() -> None:
+    told: list[str] = []
+    stream = Full()
+    publisher = LinesPublisher(stream, on_gone=lambda: told.append("gone"))
+    with pytest.raises(UnavailableError, match="No space left"):
+        publisher.publish([outgoing(1)])
+    stream.full = False
+    written = stream.getvalue()
+    with pytest.raises(UnavailableError, match="No space left"):
+        publisher.publish([outgoing(2)])
+    assert stream.getvalue() == written
+    assert told == ["gone"]

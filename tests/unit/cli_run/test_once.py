@@ -125,6 +125,36 @@ def test_with_a_broker_set_the_messages_go_there(following: Home) -> None:
         client.delete(*client.scan_iter(match=f"*{namespace}*"))
 
 
+def test_a_reader_that_goes_away_ends_the_run(following: Home) -> None:
+    with following.start("once") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read().decode()
+        assert process.wait(30) == 1
+    assert "standard output takes no more messages" in said
+    assert "Traceback" not in said
+    assert "Exception ignored" not in said
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_behind_standard_output_ends_the_run_and_the_next_one_prints_all(following: Home) -> None:
+    with Path("/dev/full").open("wb") as full, following.start("once", stdout=full) as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert b"standard output takes no more messages" in err
+    code, out, err_later = following.run("once", "--wait", "20")
+    assert code == 0, err_later
+    assert len(messages(out)) >= 10
+
+
+def test_a_broker_that_is_away_is_not_waited_for_without_end(following: Home) -> None:
+    code, _, err = following.run("once", "--wait", "3", PUBLISH_URL="redis://127.0.0.1:1/0", timeout_s=60)
+    assert code == 1
+    assert "held up by trouble of our own" in err
+
+
 def test_a_stop_gives_back_what_is_in_hand(home: Home, tmp_path: Path) -> None:
     newsroom = Newsroom(clock=now_utc, slow_s=0.1, latency_s=0.5)
     newsroom.start()
