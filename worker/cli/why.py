@@ -49,6 +49,7 @@ REASONS = {
     "bad-encoding": "the answer's content coding is none that we read",
     "message-too-large": "no message within NEWSMILL_MESSAGE_CAP_BYTES could be made of it",
     "message-refused": "the broker will never take its message",
+    "store-lost": "the archive store does not have what it took, again and again; `newsmill doctor` tries it",
     "no-record": "the ledger lost what extraction read; a retry starts from the page",
 }
 NEXT_STEPS = {

@@ -19,7 +19,7 @@ import msgspec
 from sqlalchemy.engine import Connection
 
 from config.settings import Settings
-from worker.archive.store import Store
+from worker.archive.store import MissingObjectError, Store
 from worker.errors import NewsmillError, RetryableError, UnavailableError
 from worker.fetch.http import Fetcher
 from worker.ledger import articles, feeds, hosts
@@ -29,6 +29,7 @@ from worker.model import Outgoing, State
 from worker.publish.broker import Failed, Outcome
 from worker.publish.message import EventName, event_message, outgoing_event
 from worker.retry import Pause, RetryAt, RetryPolicy, SetAside, verdict
+from worker.urls import gate_key
 
 log = logging.getLogger("newsmill")
 
@@ -42,6 +43,8 @@ STOP_GRACE_S = 8.0  # what is under way may end, once we are asked to stop
 BATCH_GRACE_S = 10.0  # beyond a fetch's own limit: no item holds its companions up for longer
 PAUSE_S = 10.0  # until a stage tries our own store or broker again; doubles while they stay away
 PAUSE_CAP_S = 600.0
+ASKING_STAGES = frozenset({"download", "picture"})
+FETCHED_AGAIN = 3  # times in a row that a page is fetched anew because the store lost it
 HAPPENED = "newsmill.happened"  # where a transaction notes what operators are told once it is committed
 _ENDS: Mapping[State, EventName] = {State.REJECTED: "item.rejected", State.QUARANTINED: "article.quarantined"}
 
@@ -270,18 +273,36 @@ def settle(deps: Deps, tx: Connection, row: Row, stage: str, error: Exception) -
     decision = verdict(error, row.attempts, deps.retry_policy, now, deps.dice())
     detail = str(error)[:500]
     trouble = {"at": now.isoformat(), "stage": stage, "reason": type(error).__name__, "detail": detail}
-    if isinstance(decision, Pause):
-        articles.let_go(tx, row, ready_at=now + pause(row, stage, trouble["reason"]), counted=False, trouble=trouble)
+    if isinstance(error, MissingObjectError):
+        if row.url is None or _in_a_row(row, trouble) >= FETCHED_AGAIN:
+            end(deps, tx, row, state=State.QUARANTINED, reason="store-lost", detail=detail)
+            return
+        hosts.ensure(tx, [gate_key(row.url)], now=now)
+        articles.let_go(tx, row, ready_at=now, counted=True, trouble=trouble, values=_from_the_start(row))
+    elif isinstance(decision, Pause):
+        articles.let_go(tx, row, ready_at=now + pause(row, trouble), counted=False, trouble=trouble)
     elif isinstance(decision, RetryAt):
         articles.let_go(tx, row, ready_at=decision.at, counted=True, trouble=trouble)
     elif isinstance(decision, SetAside):
         end(deps, tx, row, state=State.QUARANTINED, reason=decision.reason, detail=detail)
 
 
-def pause(row: Row, stage: str, reason: str) -> timedelta:
-    """Longer with each time in a row that this stage met the same trouble of our own: sites are asked again for it."""
-    before = takewhile(lambda one: (one["stage"], one["reason"]) == (stage, reason), reversed(row.troubles))
-    return timedelta(seconds=min(PAUSE_S * 2.0 ** sum(1 for _ in before), PAUSE_CAP_S))
+def pause(row: Row, trouble: Mapping[str, str]) -> timedelta:
+    """How long an outage of our own holds a row up: longer each time where a site is asked again for it."""
+    times = _in_a_row(row, trouble) if trouble["stage"] in ASKING_STAGES else 0
+    return timedelta(seconds=min(PAUSE_S * 2.0**times, PAUSE_CAP_S))
+
+
+def _in_a_row(row: Row, trouble: Mapping[str, str]) -> int:
+    """How often the row met this very trouble just before."""
+    same = (trouble["stage"], trouble["reason"])
+    return sum(1 for _ in takewhile(lambda one: (one["stage"], one["reason"]) == same, reversed(row.troubles)))
+
+
+def _from_the_start(row: Row) -> dict[str, Any]:
+    """What makes a row go back to its page: the store lost what an earlier stage had put there."""
+    home = {"host": gate_key(row.url), "fetch_url": None}
+    return {"state": State.DISCOVERED, "attempts": 0, "exchange": None, "picture": None, **home}
 
 
 def settled(deps: Deps, row: Row, stage: str, error: Exception) -> Save[bool]:

@@ -77,12 +77,7 @@ def _download(deps: Deps, row: Row, host_row: Row) -> Save[bool]:
     if deps.stopping.is_set():
         return released(deps, row)
     try:
-        page = _visit(deps, row)
-        if page.problem is None or _feed_has_it(deps, row):
-            return _downloaded(deps, row, page, host_row)
-        return _rejected(deps, row, page, host_row)
-    except NotYetError as wait:
-        return _later(deps, row, wait)
+        return _visited(deps, row, host_row)
     except UnavailableError:
         raise
     except Exception as error:
@@ -91,6 +86,16 @@ def _download(deps: Deps, row: Row, host_row: Row) -> Save[bool]:
             raise
         told(deps, row, "download", error)
         return _downloaded(deps, row, _Page(exchange=None, lesson=None, problem=problem), host_row)
+
+
+def _visited(deps: Deps, row: Row, host_row: Row) -> Save[bool]:
+    try:
+        page = _visit(deps, row)
+    except NotYetError as wait:
+        return _later(deps, row, wait)
+    if page.problem is None or _feed_has_it(deps, row):
+        return _downloaded(deps, row, page, host_row)
+    return _rejected(deps, row, page, host_row)
 
 
 def _settled_without_page(row: Row, error: Exception) -> str | None:

@@ -286,6 +286,20 @@ def test_an_unforeseen_error_costs_the_picture_and_not_the_article(
 # ---------------------------------------------------------------- our own house
 
 
+class ForgetfulStore:
+    """Takes pages, and does not have them."""
+
+    def __init__(self, real: Any) -> None:
+        self.real = real
+
+    def put(self, key: str, data: bytes, **named: Any) -> None:
+        if not key.startswith("spool/"):
+            self.real.put(key, data, **named)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+
 def test_sites_do_not_pay_for_an_outage_of_our_own_store(line: Line, site: NewsServer) -> None:
     line.follow("ferry", site.feed("/feed.xml", [item(one_article(site))]))
     line.poll()
@@ -299,6 +313,55 @@ def test_sites_do_not_pay_for_an_outage_of_our_own_store(line: Line, site: NewsS
     line.later(minutes=10)
     line.run()
     assert line.ends() == [("published", None)]
+
+
+def test_what_the_store_lost_is_fetched_again(line: Line, site: NewsServer) -> None:
+    line.follow("ferry", site.feed("/feed.xml", [item(one_article(site))]))
+    line.poll()
+    (batch,) = stages.dispatch(line.deps).batches
+    line.work(batch, until="extract")
+    (key,) = line.deps.store.keys("spool/")
+    line.deps.store.delete(key)
+    line.later(minutes=11)
+    line.run()
+    assert line.ends() == [("published", None)]
+    assert site.requests[PAGE] == 2
+
+
+def test_a_store_that_loses_everything_ends_in_quarantine(line: Line, site: NewsServer) -> None:
+    line.deps = dataclasses.replace(line.deps, store=ForgetfulStore(line.deps.store))
+    follow_one(line, site, one_article(site))
+    assert line.ends() == [("quarantined", "store-lost")]
+    assert site.requests[PAGE] == 4
+
+
+def test_a_broker_s_outage_does_not_go_on_in_its_articles(line: Line, site: NewsServer) -> None:
+    alive = line.deps.publisher
+    line.deps = dataclasses.replace(line.deps, publisher=DeadPublisher(line.stream))
+    follow_one(line, site, one_article(site))
+    for _ in range(10):
+        line.later(seconds=11)
+        line.run()
+    line.deps = dataclasses.replace(line.deps, publisher=alive)
+    line.later(seconds=11)
+    line.run()
+    assert line.ends() == [("published", None)]
+
+
+def test_a_redirect_loop_is_done_without_where_the_feed_has_the_text(
+    tmp_path: Path, site: NewsServer, other_site: NewsServer
+) -> None:
+    line = Line(tmp_path, NEWSMILL_HOST_DELAY_S="1")
+    site.routes["/a"] = redirect(other_site.base + "/b")
+    other_site.routes["/b"] = redirect(site.base + "/a")
+    line.follow("ferry", site.feed("/feed.xml", [item(site.base + "/a", description=FULL_TEXT)]))
+    line.poll()
+    for _ in range(40):
+        line.later(seconds=3)
+        line.run()
+    assert line.ends() == [("published", None)]
+    assert line.messages[0]["extraction"]["method"] == "feed"
+    line.close()
 
 
 def test_an_article_that_cannot_be_saved_costs_its_companions_nothing(
