@@ -20,6 +20,7 @@ from worker.ledger.tables import Row, aliases, articles, entries, feeds, hosts, 
 from worker.model import OPEN_STATES, TERMINAL_STATES, State
 
 TROUBLES_KEPT = 10
+INPUT_LOST = ("store-lost", "damaged-warc", "no-record")  # reasons for which only the page itself helps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -521,10 +522,11 @@ def retry(connection: Connection, ids: Sequence[int], *, now: datetime, host_of:
         those of which nothing is left to go on with, neither a URL nor the feed's text.
     """
     problem = articles.c.exchange["problem"].as_string()
-    is_held = sa.and_(articles.c.spooled, articles.c.exchange.is_not(None))
+    is_whole = articles.c.reason.not_in(INPUT_LOST)
+    is_held = sa.and_(is_whole, articles.c.spooled, articles.c.exchange.is_not(None))
     is_page = sa.and_(articles.c.fetch_url.is_(None), sa.or_(problem.is_(None), articles.c.url.is_(None)))
     resumed = sa.case(
-        (sa.and_(articles.c.archived_at.is_not(None), articles.c.spooled), State.ARCHIVED.value),
+        (sa.and_(is_whole, articles.c.archived_at.is_not(None), articles.c.spooled), State.ARCHIVED.value),
         (sa.and_(is_held, is_page), State.DOWNLOADED.value),
         else_=State.DISCOVERED.value,
     )

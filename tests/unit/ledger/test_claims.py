@@ -235,6 +235,16 @@ def test_retry_asks_a_page_again_that_said_no_and_where_the_feed_said(ledger: Le
     assert {row.host for row in rows} == {gate_key(row.url) for row in rows}
 
 
+@pytest.mark.parametrize("reason", articles.INPUT_LOST)
+def test_retry_goes_back_to_the_page_when_what_came_of_it_is_lost(ledger: Ledger, reason: str) -> None:
+    ids = add_articles(ledger, 1)
+    with ledger.transaction() as tx:
+        aside = {"state": State.QUARANTINED, "reason": reason, "ended_at": NOW, "archived_at": NOW, "spooled": True}
+        tx.execute(article_rows.update().values(**aside, exchange={"key": "spool/x"}))
+        assert articles.retry(tx, ids, now=NOW, host_of=gate_key) == ids
+        assert [row.state for row in articles.select_rows(tx)] == [State.DISCOVERED]
+
+
 def test_what_nothing_is_left_of_cannot_be_retried(ledger: Ledger) -> None:
     ids = add_articles(ledger, 1)
     with ledger.transaction() as tx:
