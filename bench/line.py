@@ -100,11 +100,18 @@ def measured(plan: Plan, pages: Sequence[Page], extractors: Extractors) -> tuple
                     server=server, extractors=extractors, name=name, latency_ms=latency_ms, pictures=plan.pictures
                 )
                 if plan.with_bare:
+                    progress(f"{name}, {latency_ms:g} ms: the bare loop")
                     found = [bare_runs(conditions, pages) for _ in rounds]
                     bares += [middle(same) for same in zip(*found, strict=True)]
+                progress(f"{name}, {latency_ms:g} ms: the line")
                 lone = pages[: plan.lone] if latency_ms == 0 else []
                 lines.append(middle([line_run(conditions, pages, lone=lone) for _ in rounds]))
     return lines, bares
+
+
+def progress(what: str) -> None:
+    """What is being measured now: all of it takes a quarter of an hour."""
+    print(what, file=sys.stderr, flush=True)
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -114,6 +121,7 @@ def main(given: Sequence[str] | None = None) -> int:
     count = SHORT_ARTICLES if asked.short else asked.articles
     source = recorded(asked.pages) if asked.pages.is_dir() else made()
     first = list(islice(source, WARM_PAGES))
+    progress("extraction alone, page by page")
     with Extractors(first, children=CHILDREN) as extractors:
         pages = extractors.chosen(chain(first, source), count)
         lines, bares = measured(plan, pages, extractors)
