@@ -272,13 +272,17 @@ def up_that_fails(home: Path, **environment: str) -> Iterator[str]:
     yield ended.stderr.decode()
 
 
+def read_one_article_and_go(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdout is not None
+    while not ARTICLE.match(process.stdout.readline().decode().rstrip("\n")):
+        pass
+    process.stdout.close()
+
+
 def test_a_screen_that_is_gone_is_a_wish_to_stop_and_everything_drains(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with up_into_a_pipe(home) as process:
-        assert process.stdout is not None
-        while not ARTICLE.match(process.stdout.readline().decode().rstrip("\n")):
-            pass
-        process.stdout.close()
+        read_one_article_and_go(process)
         process.send_signal(signal.SIGINT)  # `up | tee log` and Ctrl-C: both are told, and tee is the first to go
         assert process.wait(END_S) == 0
         assert process.stderr is not None
@@ -290,10 +294,7 @@ def test_a_screen_that_is_gone_is_a_wish_to_stop_and_everything_drains(tmp_path:
 def test_a_reader_that_goes_away_ends_it(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with up_into_a_pipe(home) as process:
-        assert process.stdout is not None
-        while not ARTICLE.match(process.stdout.readline().decode().rstrip("\n")):
-            pass
-        process.stdout.close()
+        read_one_article_and_go(process)
         assert process.wait(END_S + 60) == 0  # the newsroom goes on writing: the next line finds nobody
     assert processes_of(home) == []
 

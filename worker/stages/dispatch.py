@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.engine import Connection
 
-from worker.ledger import articles, hosts, publications
+from worker.ledger import articles, publications
 from worker.ledger.articles import Ready
 from worker.ledger.session import dispatch_lock
 from worker.model import State
@@ -142,8 +142,3 @@ def unstarted(deps: Deps, batches: Sequence[Batch]) -> None:
             articles.unlease(tx, batch.token, batch.ids)
 
     deps.saved(take_back)
-
-
-def sweep_slots(deps: Deps) -> int:
-    """Remove the places at sites whose holders vanished."""
-    return deps.saved(lambda tx: hosts.sweep_slots(tx, now=deps.clock()))

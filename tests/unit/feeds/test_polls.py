@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,19 +16,6 @@ from worker.stages.poll import _media_type, _validators
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 FULL_TEXT = "".join(f"<p>{text}</p>" for text in paragraphs(9, 8))
-
-
-@pytest.fixture
-def line(tmp_path: Path) -> Iterator[Line]:
-    made = Line(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def site() -> Iterator[NewsServer]:
-    with NewsServer() as server:
-        yield server
 
 
 def item(number: int, **said: Any) -> dict[str, Any]:

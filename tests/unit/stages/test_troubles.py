@@ -41,6 +41,12 @@ def redirect(to: str) -> Answer:
     return Answer(status=302, headers={"Location": to})
 
 
+def redirect_without_end(site: NewsServer, other_site: NewsServer) -> None:
+    """From ``/a`` to the other site and back."""
+    site.routes["/a"] = redirect(other_site.base + "/b")
+    other_site.routes["/b"] = redirect(site.base + "/a")
+
+
 def slots_taken(line: Line) -> int:
     with line.deps.ledger.reading() as tx:
         return len(list(tx.execute(slots.select())))
@@ -93,8 +99,7 @@ def test_redirects_from_site_to_site_without_end_are_given_up(
     tmp_path: Path, site: NewsServer, other_site: NewsServer
 ) -> None:
     line = Line(tmp_path, NEWSMILL_HOST_DELAY_S="1")
-    site.routes["/a"] = redirect(other_site.base + "/b")
-    other_site.routes["/b"] = redirect(site.base + "/a")
+    redirect_without_end(site, other_site)
     line.follow("ferry", site.feed("/feed.xml", [item(site.base + "/a")]))
     line.poll()
     for _ in range(40):
@@ -352,8 +357,7 @@ def test_a_redirect_loop_is_done_without_where_the_feed_has_the_text(
     tmp_path: Path, site: NewsServer, other_site: NewsServer
 ) -> None:
     line = Line(tmp_path, NEWSMILL_HOST_DELAY_S="1")
-    site.routes["/a"] = redirect(other_site.base + "/b")
-    other_site.routes["/b"] = redirect(site.base + "/a")
+    redirect_without_end(site, other_site)
     line.follow("ferry", site.feed("/feed.xml", [item(site.base + "/a", description=FULL_TEXT)]))
     line.poll()
     for _ in range(40):
