@@ -4,9 +4,10 @@ BIN := .venv/bin
 # A set of installed packages is named by the lock file it came from: another lock, another installation.
 RUN_STAMP = .venv/installed-$(shell cat requirements.txt pyproject.toml | cksum | cut -d ' ' -f 1)
 DEV_STAMP = .venv/installed-dev-$(shell cat requirements-dev.txt pyproject.toml | cksum | cut -d ' ' -f 1)
+TOOLS_STAMP = .venv-tools/installed-$(shell cksum < requirements-tools.txt | cut -d ' ' -f 1)
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 
-.PHONY: run test check bench-line lock clean
+.PHONY: run test check tools bench-line bench-archive screenshots lock clean
 .DELETE_ON_ERROR:
 
 run: $(RUN_STAMP)
@@ -25,13 +26,25 @@ check: $(DEV_STAMP)
 bench-line: $(DEV_STAMP)
 	@$(BIN)/python -m bench.line $(ARGS)
 
+# What writing, compacting, verifying and importing an archive costs: make bench-archive ARGS=--short
+bench-archive: $(DEV_STAMP)
+	@$(BIN)/python -m bench.archive $(ARGS)
+
+# The pictures in docs/, of the sample newsroom; needs chromium.
+screenshots: $(DEV_STAMP) $(TOOLS_STAMP)
+	@$(BIN)/python -m tests.tools.screenshots
+
+# pywb and other readers of web archives, for the tests that let them read ours.
+tools: $(TOOLS_STAMP)
+
 lock:
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements-tools.in -o requirements-tools.txt
 
 # What was installed and what tools left; never var/, where articles are.
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info build
+	rm -rf .venv .venv-tools .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A name on the PATH is no promise: version managers leave commands that only print an error. So each is tried.
@@ -55,6 +68,12 @@ $(DEV_STAMP): | $(BIN)/python
 	@$(PIP) install --require-hashes -r requirements-dev.txt
 	@$(install_newsmill)
 	@rm -f .venv/installed-dev-*; touch $@
+
+$(TOOLS_STAMP): | $(BIN)/python
+	@echo "Installing what requirements-tools.txt pins: a minute, once."
+	@$(BIN)/python -m venv .venv-tools
+	@.venv-tools/bin/python -m pip --quiet --disable-pip-version-check --no-input install --require-hashes -r requirements-tools.txt
+	@rm -f .venv-tools/installed-*; touch $@
 
 # setuptools is in the lock only where a dependency needs it; elsewhere pip fetches it for the moment of building.
 install_newsmill = \

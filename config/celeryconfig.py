@@ -15,6 +15,7 @@ ROUTES = {
     "articles.dispatch": "control",
     "feeds.due": "control",
     "feeds.repoll": "control",
+    "upkeep.compact": "work",  # takes a minute: dispatch must not wait behind it
     "upkeep.*": "control",
     "feeds.poll": "fetch",
     "article.download": "fetch",

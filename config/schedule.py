@@ -10,6 +10,7 @@ from typing import Any
 from config.settings import Settings
 
 UPKEEP_S = 300.0
+COMPACT_S = 660.0  # out of step with the sweep: both at once would take up a worker of two children
 
 
 def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -22,4 +23,5 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         "feeds.due": tick("feeds.due", settings.tick_s),
         "articles.dispatch": tick("articles.dispatch", settings.tick_s),
         "upkeep.sweep": tick("upkeep.sweep", UPKEEP_S),
+        "upkeep.compact": tick("upkeep.compact", COMPACT_S),
     }

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from config.brokers import checked, taken_apart, unverified
 
@@ -44,6 +44,10 @@ def _flag(raw: str) -> bool:
     if lowered in {"0", "false", "no", "off", ""}:
         return False
     raise ValueError("say 1 or 0")
+
+
+def _flag_or_not_said(raw: str) -> bool | None:
+    return _flag(raw) if raw else None
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
@@ -107,8 +111,16 @@ def _dsn(raw: str) -> str:
 
 def _endpoint(raw: str) -> str:
     parts = taken_apart(raw)
-    if raw and not (parts.scheme in {"http", "https"} and parts.hostname and "@" not in raw):
+    plain = re.fullmatch(r"[!-~]*", raw) and not {"@", "?", "#"} & set(raw)
+    host = re.fullmatch(r"[A-Za-z0-9.-]+|[0-9A-Fa-f:]+", parts.hostname or "")
+    if raw and not (parts.scheme in {"http", "https"} and host and plain):
         raise ValueError("write https://host:port; keys belong into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    return raw
+
+
+def _kms_key(raw: str) -> str:
+    if not re.fullmatch(r"[!-~]*", raw):
+        raise ValueError("it is sent as a header: use ASCII characters without blanks only")
     return raw
 
 
@@ -168,6 +180,7 @@ def _choice(*allowed: str) -> Callable[[str], str]:
 
 MIB = 1024 * 1024
 LAST_PORT = 65535
+S3_REGION = "us-east-1"  # what S3 takes for none; other services mostly do not care
 OWN_NAMES = "newsmill"  # how names on a broker begin when there is no namespace
 
 # One setting, one line: the table is read down, not across.
@@ -181,6 +194,10 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(name="PUBLISH_URL", default="", help="Broker that receives the articles. Default: the broker.", read=_broker_url, secret=True),
     Variable(name="ARCHIVE_URL", default="", help="file:///folder or s3://bucket/prefix. Default: a folder below NEWSMILL_HOME.", read=_archive, secret=True),
     Variable(name="NEWSMILL_S3_ENDPOINT", default="", help="Endpoint of an S3-compatible store; empty: AWS.", read=_endpoint, secret=True),
+    Variable(name="NEWSMILL_S3_PATH_STYLE", default="", help="1: the bucket stands in the path (https://host/bucket), 0: before the host. Default: 1 with an endpoint or a bucket whose name has a dot, else 0.", read=_flag_or_not_said),
+    Variable(name="NEWSMILL_S3_ENCRYPTION", default="", help="How the store shall encrypt what it is given: AES256 or aws:kms; empty: as the bucket says.", read=_choice("", "AES256", "aws:kms")),
+    Variable(name="NEWSMILL_S3_KMS_KEY", default="", help="Key for aws:kms, by id or ARN; empty: the account's own.", read=_kms_key),
+    Variable(name="NEWSMILL_WARC_BYTES", default=str(256 * MIB), help="Size of the large WARC files that bundles are joined into, bytes: so large that an archive has few, so small that one is written and read back in a minute.", read=_whole(4096, 4096 * MIB)),
     Variable(name="PORT", default="5555", help="Port of Flower.", read=_whole(1, LAST_PORT)),
     Variable(name="SENTRY_DSN", default="", help="Where unexpected errors are reported; empty: nowhere.", read=_dsn, secret=True),
     Variable(name="FLOWER_BASIC_AUTH", default="", help="user:password for Flower; without it Flower binds to loopback only.", read=_passwords, secret=True),
@@ -230,6 +247,14 @@ class Settings:
     publish_url: str = field(repr=False)
     archive_url: str
     s3_endpoint: str
+    s3_path_style: bool
+    s3_encryption: str
+    s3_kms_key: str
+    s3_access_key_id: str
+    s3_secret_access_key: str = field(repr=False)
+    s3_session_token: str = field(repr=False)
+    s3_region: str
+    warc_bytes: int
     port: int
     sentry_dsn: str = field(repr=False)
     flower_basic_auth: str = field(repr=False)
@@ -274,6 +299,7 @@ class Settings:
         values = {variable.name: _read(variable, env) for variable in VARIABLES}
         home = Path(values["NEWSMILL_HOME"] or "./var").absolute()
         broker_url = values["BROKER_URL"] or values["CLOUDAMQP_URL"] or _redis_url(values["REDIS_URL"], env)
+        archive_url = values["ARCHIVE_URL"] or _added_archive(env) or (home / "archive").as_uri()
         embedded_url = f"redis+socket://{quote(str(embedded_socket(home)))}?virtual_host=0"
         derived: dict[str, Any] = {
             "variables": dict(env),
@@ -282,7 +308,9 @@ class Settings:
             "broker_url": broker_url or embedded_url,
             "broker_is_embedded": not broker_url,
             "publish_url": values["PUBLISH_URL"] or broker_url or embedded_url,
-            "archive_url": values["ARCHIVE_URL"] or _added_archive(env) or (home / "archive").as_uri(),
+            "archive_url": archive_url,
+            "s3_path_style": _path_style(values, archive_url),
+            **_s3_keys(env, archive_url),
             "feeds_path": Path(values["NEWSMILL_FEEDS"])
             if values["NEWSMILL_FEEDS"]
             else Path(__file__).with_name("feeds.toml"),
@@ -297,6 +325,13 @@ class Settings:
         return settings
 
     def _check_together(self) -> None:
+        if self.s3_kms_key and self.s3_encryption != "aws:kms":
+            raise SettingsError("NEWSMILL_S3_KMS_KEY needs NEWSMILL_S3_ENCRYPTION=aws:kms: set that, or unset the key.")
+        if bool(self.s3_access_key_id) != bool(self.s3_secret_access_key):
+            raise SettingsError(
+                "Half of the archive's keys is missing: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (of Heroku's "
+                "add-on BUCKETEER_AWS_ACCESS_KEY_ID and BUCKETEER_AWS_SECRET_ACCESS_KEY) both, or neither."
+            )
         if self.poll_floor_s > self.poll_ceiling_s:
             raise SettingsError("NEWSMILL_POLL_FLOOR_S is above NEWSMILL_POLL_CEILING_S: make it smaller.")
         if self.fetch_timeout_s >= self.lease_s:
@@ -350,3 +385,27 @@ def sqlite_path(database_url: str) -> Path | None:
 def _added_archive(env: Mapping[str, str]) -> str:
     """The bucket that Heroku's add-on brings; empty: there is none."""
     return f"s3://{env['BUCKETEER_BUCKET_NAME']}" if env.get("BUCKETEER_BUCKET_NAME") else ""
+
+
+def _path_style(values: Mapping[str, Any], archive_url: str) -> bool:
+    """A certificate for *.host is good for one more name only, so a bucket with a dot cannot stand before it."""
+    said: bool | None = values["NEWSMILL_S3_PATH_STYLE"]
+    return said if said is not None else bool(values["NEWSMILL_S3_ENDPOINT"]) or "." in urlsplit(archive_url).netloc
+
+
+def _s3_keys(env: Mapping[str, str], archive_url: str) -> dict[str, str]:
+    """Keys of the archive's bucket: the add-on's for the bucket that it brought, else Amazon's usual names.
+
+    Empty ones: the machine, container or pod has a role, or there are none.
+    """
+    parts = urlsplit(archive_url)
+    if parts.scheme != "s3":
+        return dict.fromkeys(("s3_access_key_id", "s3_secret_access_key", "s3_session_token", "s3_region"), "")
+    added = parts.netloc == env.get("BUCKETEER_BUCKET_NAME") and "BUCKETEER_AWS_ACCESS_KEY_ID" in env
+    names = "BUCKETEER_AWS" if added else "AWS"
+    return {
+        "s3_access_key_id": env.get(f"{names}_ACCESS_KEY_ID", ""),
+        "s3_secret_access_key": env.get(f"{names}_SECRET_ACCESS_KEY", ""),
+        "s3_session_token": env.get(f"{names}_SESSION_TOKEN", ""),
+        "s3_region": env.get(f"{names}_REGION") or env.get(f"{names}_DEFAULT_REGION") or S3_REGION,
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import redis
 from kombu import Connection
 
+from tests import s3
 from worker.ledger.migrate import migrate
 from worker.ledger.session import Ledger
 from worker.ledger.tables import metadata
@@ -20,6 +22,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("NEWSMILL_TEST_SHARED", REPOSITORY.parent / "shared"))
 REQUIRED = os.environ.get("NEWSMILL_TEST_REQUIRE", "")  # CI: "all"; a missing part is then an error, not a skip
 
+# Public tools that read what we archive, in a virtual environment of their own: what they need would not fit with ours.
+TOOLS = Path(os.environ.get("NEWSMILL_TEST_TOOLS", REPOSITORY / ".venv-tools")) / "bin"
+CHROMIUM = shutil.which("chromium")
 
 POSTGRES = os.environ.get("NEWSMILL_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/postgres")
 RABBITMQ = "amqp://guest:guest@127.0.0.1:5672//"
@@ -55,6 +60,8 @@ NEEDS = {
     "postgres": (_postgres_lets_us_in, "no PostgreSQL on 127.0.0.1:5432 lets us make databases as root"),
     "redis": (_redis_lets_us_in, "no Redis on 127.0.0.1:6379 answers without a password"),
     "rabbitmq": (_rabbitmq_lets_us_in, "no RabbitMQ on 127.0.0.1:5672 lets guest in"),
+    "tools": ((TOOLS / "wayback").exists, "pywb, wacz and cdxj-indexer are not installed: `make tools`"),
+    "browser": (lambda: CHROMIUM is not None, "no chromium is on the PATH: Debian's package chromium has it"),
 }
 
 
@@ -99,3 +106,16 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
             connection.execute(table.delete())
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """The URL of a real S3 endpoint of this test process's own."""
+    with s3.endpoint() as url:
+        yield url
+
+
+@pytest.fixture
+def bucket(s3_endpoint: str) -> str:
+    """An empty bucket there."""
+    return s3.new_bucket(s3_endpoint)

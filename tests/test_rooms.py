@@ -22,7 +22,7 @@ DOORS = {
     "sqlalchemy": ("worker/ledger/", "worker/stages/", "worker/cli/"),
     "alembic": ("worker/ledger/",),
     "fastwarc": ("worker/archive/",),
-    "boto3": ("worker/archive/objectstore.py",),
+    "obstore": ("worker/archive/objectstore.py",),
     "PIL": ("worker/extract/picture.py",),
     "trafilatura": ("worker/extract/",),
     "sentry_sdk": ("worker/observe.py", "tasks/main.py"),

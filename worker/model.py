@@ -37,6 +37,7 @@ class Entry:
     guid: str | None
     url: str | None  # absolute http(s) or None
     title: str | None  # plain text, one line, at most 1,000 characters
+    title_raw: str | None = None  # as the feed wrote it, blanks and markup kept; None: as ``title``
     summary_html: str | None = None  # description / atom:summary
     content_html: str | None = None  # content:encoded / atom:content
     published_at: datetime | None = None
@@ -133,7 +134,10 @@ class Exchange:
 
 
 class State(StrEnum):
-    """Where an (article, revision) stands. The first five have work left; the others are the end."""
+    """Where an (article, revision) stands. The first five have work left; the others are the end.
+
+    ``imported``: kept from an older archive, and nobody asked to publish it.
+    """
 
     DISCOVERED = "discovered"
     DOWNLOADED = "downloaded"
@@ -144,10 +148,11 @@ class State(StrEnum):
     DUPLICATE = "duplicate"
     REJECTED = "rejected"
     QUARANTINED = "quarantined"
+    IMPORTED = "imported"
 
 
 OPEN_STATES = (State.DISCOVERED, State.DOWNLOADED, State.EXTRACTED, State.PICTURED, State.ARCHIVED)
-TERMINAL_STATES = (State.PUBLISHED, State.DUPLICATE, State.REJECTED, State.QUARANTINED)
+TERMINAL_STATES = (State.PUBLISHED, State.DUPLICATE, State.REJECTED, State.QUARANTINED, State.IMPORTED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

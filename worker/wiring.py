@@ -48,21 +48,24 @@ def open_store(settings: Settings) -> Store:
     parts = urlsplit(settings.archive_url)
     if parts.scheme == "file":
         return FileStore(Path(unquote(parts.path)))
-    from worker.archive.objectstore import S3Credentials, S3Store  # noqa: PLC0415 - 0.4 s that a file archive need not pay
+    from worker.archive.objectstore import S3Credentials, S3Store  # noqa: PLC0415 - its threads begin where it is used
 
-    added = settings.variables  # the add-on names its keys in its own way; others come from AWS_* by themselves
-    credentials = None
-    if added.get("BUCKETEER_AWS_ACCESS_KEY_ID"):
+    credentials = None  # the role of the machine, if it has one
+    if settings.s3_access_key_id:
         credentials = S3Credentials(
-            access_key_id=added["BUCKETEER_AWS_ACCESS_KEY_ID"],
-            secret_access_key=added.get("BUCKETEER_AWS_SECRET_ACCESS_KEY", ""),
+            access_key_id=settings.s3_access_key_id,
+            secret_access_key=settings.s3_secret_access_key,
+            session_token=settings.s3_session_token or None,
         )
     return S3Store(
         parts.netloc,
-        parts.path.strip("/"),
+        unquote(parts.path).strip("/"),
         endpoint_url=settings.s3_endpoint or None,
+        path_style=settings.s3_path_style,
+        region=settings.s3_region,
+        encryption=settings.s3_encryption or None,
+        kms_key_id=settings.s3_kms_key or None,
         credentials=credentials,
-        region=added.get("BUCKETEER_AWS_REGION"),
     )
 
 

@@ -65,6 +65,15 @@ def test_the_platform_s_own_names_work_as_they_are(env: dict[str, str], field: s
         ({"ARCHIVE_URL": "s3://key:hunter2@bucket/prefix"}, "AWS_*"),
         ({"NEWSMILL_S3_ENDPOINT": "store.example:9000"}, "https://host:port"),
         ({"NEWSMILL_S3_ENDPOINT": "https://key:hunter2@store.example"}, "AWS_SECRET_ACCESS_KEY"),
+        ({"NEWSMILL_S3_ENDPOINT": "https://"}, "https://host:port"),
+        ({"NEWSMILL_S3_ENDPOINT": "https://st ore.example"}, "https://host:port"),
+        ({"NEWSMILL_S3_ENDPOINT": "https://store.example/?key=hunter2"}, "https://host:port"),
+        ({"NEWSMILL_S3_PATH_STYLE": "maybe"}, "say 1 or 0"),
+        ({"NEWSMILL_S3_ENCRYPTION": "aes128"}, "AES256, aws:kms"),
+        ({"NEWSMILL_S3_KMS_KEY": "k", "NEWSMILL_S3_ENCRYPTION": "AES256"}, "NEWSMILL_S3_ENCRYPTION=aws:kms"),
+        ({"NEWSMILL_S3_KMS_KEY": "k\r\nX: y", "NEWSMILL_S3_ENCRYPTION": "aws:kms"}, "ASCII"),
+        ({"ARCHIVE_URL": "s3://b", "AWS_ACCESS_KEY_ID": "hunter2"}, "Half of the archive's keys is missing"),
+        ({"BUCKETEER_BUCKET_NAME": "b", "BUCKETEER_AWS_ACCESS_KEY_ID": "hunter2"}, "BUCKETEER_AWS_SECRET_ACCESS_KEY"),
         ({"SENTRY_DSN": "garbage"}, "https://key@host/number"),
         ({"SENTRY_DSN": "https://hunter2@sentry.example"}, "https://key@host/number"),
         ({"SENTRY_DSN": "https://key:hunter2/@sentry.example/1"}, "it is no URL"),
@@ -98,8 +107,43 @@ def test_a_wrong_setting_stops_the_start_and_says_what_to_do(env: dict[str, str]
     assert "hunter2" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("env", "wanted"),
+    [
+        pytest.param(
+            {"ARCHIVE_URL": "s3://mine"}, ("aws", "aws-secret", "aws-token", "eu-west-1"), id="Amazon's names"
+        ),
+        pytest.param({}, ("added", "added-secret", "", "us-west-2"), id="the add-on's for its bucket"),
+        pytest.param(
+            {"ARCHIVE_URL": "s3://added/below"},
+            ("added", "added-secret", "", "us-west-2"),
+            id="and below a prefix in it",
+        ),
+        pytest.param({"ARCHIVE_URL": "file:///srv"}, ("", "", "", ""), id="none for a folder"),
+    ],
+)
+def test_the_archive_s_keys_belong_to_its_bucket(env: dict[str, str], wanted: tuple[str, ...]) -> None:
+    both = {
+        "AWS_ACCESS_KEY_ID": "aws",
+        "AWS_SECRET_ACCESS_KEY": "aws-secret",
+        "AWS_SESSION_TOKEN": "aws-token",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "BUCKETEER_BUCKET_NAME": "added",
+        "BUCKETEER_AWS_ACCESS_KEY_ID": "added",
+        "BUCKETEER_AWS_SECRET_ACCESS_KEY": "added-secret",
+        "BUCKETEER_AWS_REGION": "us-west-2",
+    }
+    settings = Settings.from_env(both | env)
+    found = (settings.s3_access_key_id, settings.s3_secret_access_key, settings.s3_session_token, settings.s3_region)
+    assert found == wanted
+
+
 def test_secrets_are_not_shown() -> None:
     secrets = {
+        "ARCHIVE_URL": "s3://bucket",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "hunter2",
+        "AWS_SESSION_TOKEN": "hunter2",
         "DATABASE_URL": "postgres://u:hunter2@db/n",
         "BROKER_URL": "redis://:hunter2@r/0",
         "PUBLISH_URL": "amqp://u:hunter2@a/v",

@@ -6,7 +6,16 @@ import re
 from collections.abc import Iterator
 from email.parser import HeaderParser
 
-from worker.archive.records import StoredRecord, digest, read_records, record_id_of, write_record, written_moment
+from worker.archive.records import (
+    HEAD_END,
+    StoredRecord,
+    WrittenRecord,
+    digest,
+    read_records,
+    record_id_of,
+    write_record,
+    written_moment,
+)
 from worker.errors import QuarantineError
 from worker.model import Exchange, Hop
 
@@ -32,14 +41,20 @@ def exchange_records(exchange: Exchange, *, redact: frozenset[str] = frozenset()
     A head is kept whole, however long: anything else would not be what the server sent. FastWARC 2 with
     ``parse_http=True`` gives up on one over 32 KiB ("Maximum header length exceeded"); with False it reads the record.
 
-    Credentials and cookies we sent are replaced by "redacted", and so is the cookie that was given in return for a
-    secret: it is one itself.
+    Credentials and cookies we sent are replaced by "redacted", and so are the cookies that were given in return for a
+    secret, there or where it led to: they are secrets themselves.
 
     Args:
         redact: Names of further request headers that are secret (those a feed configures), in any case.
     """
     secret = _ALWAYS_REDACTED | {name.lower() for name in redact}
-    return b"".join(part for hop in exchange.hops for part in _hop_records(hop, secret))
+    requests = [_redacted(_crlf(hop.request_head), secret) for hop in exchange.hops]
+    told_secret = any(found for _, found in requests)
+    return b"".join(
+        record.data
+        for hop, (request, _) in zip(exchange.hops, requests, strict=True)
+        for record in _hop_records(hop, request, hide_cookies=told_secret)
+    )
 
 
 def read_exchange(data: bytes) -> Exchange:
@@ -53,12 +68,16 @@ def read_exchange(data: bytes) -> Exchange:
     return Exchange(hops=hops)
 
 
-def split_http(block: bytes) -> tuple[bytes, bytes]:
-    """Head (its empty line included) and body. Raises: QuarantineError: ``damaged-warc``: the head does not end."""
-    head, end, body = block.partition(b"\r\n\r\n")
-    if not end:
+def split_http(block: bytes) -> tuple[bytes, memoryview]:
+    """Head (its empty line included) and body, not copied.
+
+    Raises: QuarantineError: ``damaged-warc``: the head does not end.
+    """
+    end = block.find(HEAD_END)
+    if end < 0:
         raise QuarantineError("damaged-warc", "an HTTP head without an end")
-    return head + end, body
+    start = end + len(HEAD_END)
+    return block[:start], memoryview(block)[start:]
 
 
 def header_fields(head: bytes) -> tuple[tuple[str, str], ...]:
@@ -67,17 +86,16 @@ def header_fields(head: bytes) -> tuple[tuple[str, str], ...]:
     return tuple((name, str(value)) for name, value in HeaderParser().parsestr(lines.decode("latin-1")).items())
 
 
-def _hop_records(hop: Hop, secret: frozenset[str]) -> tuple[bytes, bytes]:
-    request, was_secret = _redacted(_crlf(hop.request_head), secret)
+def _hop_records(hop: Hop, request: bytes, *, hide_cookies: bool) -> tuple[WrittenRecord, WrittenRecord]:
     head = _crlf(hop.response_head)
-    if was_secret:
+    if hide_cookies:
         head, _ = _redacted(head, _SET_COOKIE)
     if _TRANSFER_CODING.search(head):
         head = _FRAMING.sub(_ORIGINAL, head)[:-2] + b"Content-Length: %d\r\n\r\n" % len(hop.body)
     response = head + hop.body
-    began_at, ended_at = written_moment(hop.began_at), written_moment(hop.ended_at)
-    response_id = record_id_of("response", hop.url, began_at, digest(response))
-    request_id = record_id_of("request", response_id, digest(request))
+    request_digest, response_digest = digest(request), digest(response)
+    response_id = record_id_of("response", hop.url, written_moment(hop.began_at), response_digest)
+    request_id = record_id_of("request", response_id, request_digest)
     address = {"WARC-IP-Address": hop.ip} if hop.ip else {}
     truncated = hop.truncated or ("unspecified" if _body_was_left(hop) else None)
     return (
@@ -87,6 +105,7 @@ def _hop_records(hop: Hop, secret: frozenset[str]) -> tuple[bytes, bytes]:
             captured_at=hop.began_at,
             content_type="application/http; msgtype=request",
             block=request,
+            block_digest=request_digest,
             url=hop.url,
             payload_start=len(request),
             fields={"WARC-Concurrent-To": f"<{response_id}>", **address},
@@ -97,12 +116,15 @@ def _hop_records(hop: Hop, secret: frozenset[str]) -> tuple[bytes, bytes]:
             captured_at=hop.began_at,
             content_type="application/http; msgtype=response",
             block=response,
+            block_digest=response_digest,
             url=hop.url,
             payload_start=len(head),
             fields={
                 **address,
                 **({"WARC-Truncated": truncated} if truncated else {}),
-                "X-Newsmill-Ended-At": ended_at,  # concurrent records share their WARC-Date, the beginning
+                "X-Newsmill-Ended-At": written_moment(
+                    hop.ended_at
+                ),  # concurrent records share their WARC-Date, the beginning
             },
         ),
     )
@@ -170,7 +192,7 @@ def _hop(request: StoredRecord, response: StoredRecord) -> Hop:
         status=status,
         response_head=head,
         headers=header_fields(head),
-        body=body,
+        body=bytes(body),
         began_at=response.moment("warc-date"),
         ended_at=response.moment("x-newsmill-ended-at"),
         ip=response.fields.get("warc-ip-address"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from datetime import datetime
+from datetime import date, datetime
 
 from worker.archive.store import checked_key
 from worker.model import require_utc
@@ -19,6 +19,7 @@ _EXTENSIONS = {
     "image/webp": "webp",
     "image/avif": "avif",
 }
+_DOCUMENT = re.compile(r"documents/([a-z0-9._-]+)/(\d{4})/(\d{2})/(\d{2})/[0-9a-f]{32}\.md")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -32,9 +33,24 @@ def document_key(feed_slug: str, article_id: str, discovered_at: datetime) -> st
     return checked_key(f"documents/{feed_slug}/{_day(discovered_at)}/{article_id}.md")
 
 
+def index_key(feed_slug: str, day: date | None = None) -> str:
+    """Of the index document of a feed's day; None: of the feed, which lists its days."""
+    return checked_key(f"documents/{feed_slug}/{f'{day:%Y/%m/%d}/' if day else ''}index.md")
+
+
+def document_place(key: str) -> tuple[str, date]:
+    """Slug and day in the key of a readable document. Raises: ValueError: it is none."""
+    found = _DOCUMENT.fullmatch(key)
+    if found is None:
+        raise ValueError(f"{key[:100]!r} is no key of a readable document")
+    return found[1], date(int(found[2]), int(found[3]), int(found[4]))
+
+
 def feed_key(feed_slug: str, sha256: str, polled_at: datetime) -> str:
-    """Of a feed document that differs from the one before; its type is with the object, not in the name."""
-    return checked_key(f"feeds/{feed_slug}/{_day(polled_at)}/{_digest(sha256)}")
+    """Of the exchange that brought a feed document; ``sha256``: of its body, decoded, so that what did not change has
+    one key a day.
+    """
+    return checked_key(f"feeds/{feed_slug}/{_day(polled_at)}/{_digest(sha256)}.warc.gz")
 
 
 def text_key(sha256: str) -> str:

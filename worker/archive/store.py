@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from worker.errors import NewsmillError, UnavailableError, UsageError
 
+STREAM_BYTES = 1024 * 1024
 MAX_KEY_CHARS = 512
 MAX_NAME_CHARS = 200  # of one part between slashes: file systems end at 255, and a temporary name is longer
 
@@ -35,19 +36,56 @@ class Store(Protocol):
 
     is_remote: bool  # waits for a network: worth asking side by side
 
-    def put(self, key: str, data: bytes, *, content_type: str | None = None) -> None:
-        """Write an object, over an older one if need be. ``content_type`` is for stores that can tell it on."""
+    def put(self, key: str, data: bytes, *, content_type: str | None = None, only_new: bool = False) -> bool:
+        """Write an object, over an older one if need be. ``content_type`` is for stores that can tell it on.
+
+        Args:
+            only_new: Leave what is there alone, whoever put it and whenever. Of several writers at once one gets True,
+                or none when its answer was lost on the way and it asked again.
+        Returns: whether it was written.
+        """
+
+    def put_stream(self, key: str, parts: Iterable[bytes], *, content_type: str | None = None) -> int:
+        """Write a large object from its parts, of any size each.
+
+        What ``parts`` raises comes out as it is, and the object is as it was before.
+
+        Args:
+            parts: Asked one after another, maybe in a thread of their own; they may read this store.
+        Returns: its size, bytes.
+        """
 
     def get(self, key: str) -> bytes:
         """Raises: MissingObjectError."""
+
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """A part of an object: ``length`` bytes (>= 0) from ``start`` (>= 0), fewer when it ends before.
+
+        Raises: MissingObjectError.
+        """
+
+    def stream(self, key: str) -> Iterator[bytes]:
+        """An object in parts of at most STREAM_BYTES. Raises: MissingObjectError, at the latest at the first part."""
+
+    def size(self, key: str) -> int:
+        """Bytes. Raises: MissingObjectError."""
 
     def exists(self, key: str) -> bool: ...
 
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is fine."""
 
+    def delete_all(self, keys: Sequence[str]) -> None:
+        """As ``delete``, for many at once."""
+
     def keys(self, prefix: str) -> Iterator[str]:
         """All keys that begin with ``prefix`` (any text, "" for all), ascending by code point."""
+
+    def signed_url(self, key: str, *, valid_s: int) -> str:
+        """A URL that gives the bytes to whoever has it, for a while.
+
+        Raises: UsageError: this store has no URLs. MissingObjectError.
+        """
 
     def check(self) -> None:
         """Write, read and delete a probe. Raises: UnavailableError: with what is wrong."""

@@ -18,6 +18,7 @@ from rich.text import Text
 from sqlalchemy.engine import Connection
 
 from worker.ledger import articles, publications
+from worker.ledger.articles import AFTER_THE_NEWS
 from worker.ledger.session import Ledger
 from worker.ledger.tables import Row
 from worker.text import escape_control
@@ -38,7 +39,7 @@ class Announcement:
     title: str
     words: int | None
     picture: str  # 900×506, or why there is none
-    lag_s: float  # from discovery to the broker's confirm
+    lag_s: float | None  # from discovery to the broker's confirm; None: it came of the archive, where nobody waits
 
 
 @dataclass(slots=True)
@@ -71,7 +72,7 @@ def _announcement(connection: Connection, row: Row) -> Announcement:
         title=message["title"] or row.title or "(no title)",
         words=message["word_count"],
         picture=_picture(connection, row, message["image"]),
-        lag_s=(row.confirmed_at - row.discovered_at).total_seconds(),
+        lag_s=(row.confirmed_at - row.discovered_at).total_seconds() if row.priority > AFTER_THE_NEWS else None,
     )
 
 
@@ -95,7 +96,8 @@ def line_of(announcement: Announcement, width: int | None) -> Text:
     """The line for a terminal of so many cells; None: of any width. Neither markup nor controls mean anything in it."""
     moment = f"{announcement.published_at.astimezone():%H:%M:%S}"
     words = "" if announcement.words is None else f"{announcement.words:,} words"
-    numbers = f"{words:>12}  {announcement.picture:<{PICTURE_CELLS}}  {announcement.lag_s:6.1f} s"
+    lag = "" if announcement.lag_s is None else f"{announcement.lag_s:6.1f} s"
+    numbers = f"{words:>12}  {announcement.picture:<{PICTURE_CELLS}}  {lag:>8}"
     numbers = escape_control(numbers)
     feed = _filled(escape_control(announcement.feed), FEED_CELLS)
     title = escape_control(announcement.title)

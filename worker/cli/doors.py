@@ -4,10 +4,14 @@
 
 from __future__ import annotations
 
+import logging
+import signal
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from config.settings import Settings, sqlite_path
@@ -16,6 +20,7 @@ from worker.errors import UsageError
 
 if TYPE_CHECKING:
     from worker.ledger.session import Ledger
+    from worker.stages import Deps
 
 MIGRATE = "run `newsmill migrate` first"
 
@@ -45,6 +50,41 @@ def opened_ledger() -> Iterator[Ledger]:
         yield ledger
     finally:
         ledger.close()
+
+
+@contextmanager
+def stopped_by_signals(stopping: threading.Event) -> Iterator[threading.Event]:
+    """The first Ctrl-C or SIGTERM sets the event, so that what is in hand ends well; the second ends the process."""
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        stopping.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopping
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def opened_deps() -> Iterator[Deps]:
+    """All doors of a working process, for a command that works until it is asked to stop (``Deps.stopping``).
+
+    Raises: as ``opened_ledger``.
+    """
+    from worker import wiring
+
+    logging.getLogger("newsmill").addHandler(logging.NullHandler())  # what is logged is told in sentences here
+    with opened_ledger():  # says what to do when the schema is not ours
+        pass
+    deps = wiring.build(context.settings())
+    with closing(deps.ledger), closing(deps.publisher), closing(deps.fetcher), stopped_by_signals(deps.stopping):
+        try:
+            yield deps
+        finally:
+            deps.threads.shutdown(wait=False, cancel_futures=True)
 
 
 def schema_trouble(revision: str | None) -> tuple[str, str] | None:

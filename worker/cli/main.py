@@ -20,6 +20,7 @@ from worker.cli.feeds import feeds_app
 from worker.cli.inspect import audit, migrate, status
 from worker.cli.once import once
 from worker.cli.repoll import repoll
+from worker.cli.reprocess import reprocess
 from worker.cli.tail import tail
 from worker.cli.up import up
 from worker.cli.why import why
@@ -34,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a traceback with local variables would show secrets
     rich_markup_mode=None,
 )
-for command in (up, once, migrate, doctor, repoll, status, why, audit, extract, tail):
+for command in (up, once, migrate, doctor, repoll, status, why, audit, extract, reprocess, tail):
     app.command()(command)
 app.add_typer(feeds_app, name="feeds")
 app.add_typer(articles_app, name="articles")

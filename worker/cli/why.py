@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # What a reason means, to a person who has not read the code.
 REASONS = {
     "same-page": "its page is that of another known article (the id is in the detail)",
+    "unchanged": "it was read or fetched again, and text, title, date and picture are what they were",
     "gone": "the site says that the page does not exist (404 or 410)",
     "forbidden": "the site does not let us read the page (401, 402, 403 or 451)",
     "robots": "the site's robots.txt does not allow us to fetch the page",
@@ -58,6 +59,7 @@ REASONS = {
 NEXT_STEPS = {
     State.REJECTED: "`newsmill articles retry {id}` sends it down the line again.",
     State.QUARANTINED: "`newsmill quarantine retry {id}` when the cause is gone, else `newsmill quarantine drop {id}`.",
+    State.IMPORTED: "It was imported, not published; `newsmill archive import FOLDER --publish` publishes it too.",
 }
 
 

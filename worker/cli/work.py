@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
 import threading
 import time
@@ -12,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from types import FrameType
 
 from rich.console import Console
 
@@ -22,7 +20,7 @@ from worker import stages, wiring
 from worker.cli import context, show
 from worker.cli.announce import Confirmations, article_lines
 from worker.cli.chosen import chosen_feeds
-from worker.cli.doors import missing_file, now_utc, opened_ledger
+from worker.cli.doors import missing_file, now_utc, opened_ledger, stopped_by_signals
 from worker.errors import UnavailableError, UsageError
 from worker.ledger import articles, feeds, publications
 from worker.ledger.migrate import current, migrate
@@ -50,7 +48,7 @@ def run_once(slugs: Sequence[str] | None, *, wait_s: float) -> bool:
     settings = context.settings()
     _log_to_stderr(settings)
     gone = threading.Event()
-    with _opened(settings, gone) as deps, _stopped_by_signals(deps):
+    with _opened(settings, gone) as deps, stopped_by_signals(deps.stopping):
         work = Work(deps=deps, console=_stderr_console(), wait_s=wait_s)
         work.choose(slugs)
         work.run()
@@ -252,22 +250,6 @@ def _make_database(settings: Settings) -> None:
     with closing(wiring.open_ledger(settings)) as ledger:
         if missing_file(settings) or current(ledger) is None:
             migrate(ledger)
-
-
-@contextmanager
-def _stopped_by_signals(deps: Deps) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM gives back what is in hand; the second ends the process as usual."""
-
-    def ask(number: int, _frame: FrameType | None) -> None:
-        deps.stopping.set()
-        signal.signal(number, before[signal.Signals(number)])
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _log_to_stderr(settings: Settings) -> None:

@@ -25,10 +25,15 @@ _TAG_ROOM = 1200  # how far before a CDATA section its element's tag is looked f
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _BARE = re.compile(r"&(?!#\d{1,7};|#[xX][0-9a-fA-F]{1,6};|[A-Za-z][A-Za-z0-9]{1,31};)")
 _NO_TAG = re.compile(r"<(?![A-Za-z_/!?:])")
-_REFERENCE = re.compile(r"&(?!#(?:34|38|39|60|62);)(?:#(\d{1,7})|#[xX]([0-9a-fA-F]{1,6})|([A-Za-z][A-Za-z0-9]{1,31}));")
+_REFERENCE = re.compile(
+    r"&(?!#(?:13|34|38|39|60|62);)(?:#(\d{1,7})|#[xX]([0-9a-fA-F]{1,6})|([A-Za-z][A-Za-z0-9]{1,31}));"
+)
 # libxml2 loses &amp; and its like after the first error in a document, numbers it keeps
 _OWN_ENTITIES = {"&amp;": "&#38;", "&lt;": "&#60;", "&gt;": "&#62;", "&quot;": "&#34;", "&apos;": "&#39;"}
-_MARKUP_CHARACTERS = {ord(character): f"&#{ord(character)};" for character in "<>&\"'"}
+_MARKUP_CHARACTERS = {ord(character): f"&#{ord(character)};" for character in "<>&\"'\r"}
+_TAG_OR_RETURN = re.compile(r"<[^<>]*>|\r")
+MOST_RETURNS = 100_000  # a reference is longer than its character
+_RETURN_IN_CDATA = f"{_CDATA_END}&#13;{_CDATA}"
 
 _PROLOG = re.compile(
     r"[\s\ufeff\x00]+|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^<>\[]*(?:\[.*?\]\s*)?>", re.DOTALL | re.IGNORECASE
@@ -73,14 +78,18 @@ def mended(text: str) -> Mended:
     """The text with its defects repaired and without comments; what CDATA sections hold stays as it is.
 
     HTML's named entities and numeric references become their characters, other entities and bare ampersands plain
-    text, a ``<`` that opens nothing becomes ``&#60;``; control characters go, half surrogates become U+FFFD. A CDATA
-    section that swallows the end of its own element is closed there; a comment that swallows the end of its item is
-    text. One pass, linear in the text.
+    text, a ``<`` that opens nothing becomes ``&#60;``; control characters go, half surrogates become U+FFFD. A lone
+    carriage return becomes a reference: it is the item's own, and XML would make a line feed of it. A CDATA section
+    that swallows the end of its own element is closed there; a comment that swallows the end of its item is text. One
+    pass, linear in the text.
     """
     parts: list[str] = []
     damaged = False
-    for kind, piece in _pieces(_CONTROLS.sub("", text)):
-        parts.append(_markup(piece) if kind == "markup" else piece)
+    text = _CONTROLS.sub("", text).replace("\r\n", "\n")
+    if text.count("\r") > MOST_RETURNS:
+        text = text.replace("\r", "\n")
+    for kind, piece in _pieces(text):
+        parts.append(_markup(piece) if kind == "markup" else piece.replace("\r", _RETURN_IN_CDATA))
         damaged = damaged or kind == "unclosed"
     return Mended(text="".join(parts), damaged=damaged)
 
@@ -149,7 +158,10 @@ def _markup(piece: str) -> str:
         for entity, number in _OWN_ENTITIES.items():
             piece = piece.replace(entity, number)
         piece = _BARE.sub("&#38;", _REFERENCE.sub(_character, piece))
-    return _NO_TAG.sub("&#60;", piece)
+    piece = _NO_TAG.sub("&#60;", piece)
+    if "\r" in piece:
+        piece = _TAG_OR_RETURN.sub(lambda found: "&#13;" if found[0] == "\r" else found[0], piece)
+    return piece
 
 
 def _character(found: re.Match[str]) -> str:

@@ -55,6 +55,7 @@ _NAME_AND_MAIL = re.compile(r"([^<>]+)<[^\s<>@]+@[^\s<>@]+>")
 _XHTML = re.compile(r'\sxmlns(?::\w+)?="[^"]*"')
 _PICTURE_NAME = re.compile(r"\.(?:jpe?g|png|webp|gif|avif)(?:$|\?)", re.IGNORECASE)
 LONGEST_GUID = 2000
+LONGEST_TITLE = 1000
 MOST_CHILDREN = 20_000  # of one element; no feed has more, and looking at each takes time
 DEEPEST_MEDIA = 4  # a group, a content, a thumbnail; what nests deeper is no description of a picture
 
@@ -212,6 +213,7 @@ class _Item:
     link: str | None = None
     link_rank: int = 0
     title: str | None = None
+    title_raw: str | None = None
     title_rank: int = 0
     summary: str | None = None
     content: str | None = None
@@ -244,6 +246,7 @@ def _entry(element: etree._Element, base: str, now: datetime, damaged: bool) -> 
         guid=item.guid,
         url=link,
         title=item.title,
+        title_raw=item.title_raw,
         summary_html=item.summary,
         content_html=item.content,
         published_at=published_at,
@@ -305,6 +308,13 @@ def _read_title(item: _Item, child: _Child) -> None:
     rank = 2 if child.space in {"", ATOM} else 1
     if rank > item.title_rank and (title := _line(child.element)) is not None:
         item.title, item.title_rank = title, rank
+        item.title_raw = _raw_title(child, title)
+
+
+def _raw_title(child: _Child, title: str) -> str | None:
+    """What RSS has for a title, word for word: readable documents keep its blanks and invisible characters."""
+    text = (child.element.text or "").strip() if child.space == "" and not len(child.element) else ""
+    return text if text not in {"", title} and len(text) <= LONGEST_TITLE else None
 
 
 def _read_link(item: _Item, child: _Child) -> None:

@@ -20,6 +20,7 @@ from worker.ledger.tables import Row, aliases, articles, entries, feeds, hosts, 
 from worker.model import OPEN_STATES, TERMINAL_STATES, State
 
 TROUBLES_KEPT = 10
+AFTER_THE_NEWS = -10_000  # priority of what came of the archive: below every feed's own, which end at -1,000
 INPUT_LOST = ("store-lost", "damaged-warc", "no-record")  # reasons for which only the page itself helps
 
 
@@ -32,6 +33,7 @@ class Ready:
     host: str
     alone: bool  # its last attempt vanished with its worker: it must not drag others along
     label: str
+    behind: bool = False  # it is no news: it waits until none does
 
 
 def insert_discovered(
@@ -58,26 +60,26 @@ def insert_discovered(
 class Standing:
     """How the leases stand.
 
-    ``in_flight``: rows in a queue or a worker; ``queued``: those that wait for a worker, and not for so long that their
-    message may be lost; ``lost``: rows that lost their worker in every attempt they had.
+    ``in_flight``: rows in a queue or a worker; ``queued``: news that waits for a worker, and not for so long that its
+    message may be lost; ``lost``: rows that lost their worker in every attempt they had; ``behind``: those in flight
+    that are no news.
     """
 
     in_flight: int
     queued: int
     lost: int
+    behind: int
 
 
 def standing(connection: Connection, *, now: datetime, queued_until: datetime, max_attempts: int) -> Standing:
     """One look at the leases; a row that is queued until before ``queued_until`` has been so for long."""
     live = articles.c.lease_until > now
-    queued = sa.and_(live, sa.not_(articles.c.begun), articles.c.lease_until > queued_until)
+    behind = sa.and_(live, articles.c.priority <= AFTER_THE_NEWS)
+    queued = sa.and_(live, sa.not_(articles.c.begun), articles.c.lease_until > queued_until, sa.not_(behind))
     vanished = sa.and_(articles.c.lease_until <= now, articles.c.begun, articles.c.attempts >= max_attempts)
-    row = connection.execute(
-        sa.select(sa.func.count().filter(live), sa.func.count().filter(queued), sa.func.count().filter(vanished)).where(
-            articles.c.lease_until.is_not(None)
-        )
-    ).one()
-    return Standing(in_flight=row[0], queued=row[1], lost=row[2])
+    counts = [sa.func.count().filter(condition) for condition in (live, queued, vanished, behind)]
+    row = connection.execute(sa.select(*counts).where(articles.c.lease_until.is_not(None))).one()
+    return Standing(in_flight=row[0], queued=row[1], lost=row[2], behind=row[3])
 
 
 def in_flight(connection: Connection, *, now: datetime) -> int:
@@ -117,13 +119,19 @@ _READY_COLUMNS = (
     articles.c.host,
     articles.c.begun,
     articles.c.url,
+    articles.c.priority,
     feeds.c.slug,
 )
 
 
 def _as_ready(row: Row) -> Ready:
     return Ready(
-        id=row.id, state=State(row.state), host=row.host, alone=row.begun, label=f"{row.slug} {_without_query(row.url)}"
+        id=row.id,
+        state=State(row.state),
+        host=row.host,
+        alone=row.begun,
+        label=f"{row.slug} {_without_query(row.url)}",
+        behind=row.priority <= AFTER_THE_NEWS,
     )
 
 
@@ -131,8 +139,10 @@ def _without_query(url: str | None) -> str:
     return (url or "(feed text)").split("?", 1)[0].split("#", 1)[0]
 
 
-def ready_past_download(connection: Connection, *, now: datetime, limit: int) -> list[Ready]:
-    """Rows whose next stage needs no site: the oldest first, most urgent feeds before."""
+def ready_past_download(connection: Connection, *, now: datetime, limit: int, behind: int) -> list[Ready]:
+    """Rows whose next stage needs no site: the oldest first, most urgent feeds before; of those that are no news at
+    most ``behind``, and only where news leaves room.
+    """
     if limit <= 0:
         return []
     states = [state for state in OPEN_STATES if state is not State.DISCOVERED]
@@ -143,14 +153,19 @@ def ready_past_download(connection: Connection, *, now: datetime, limit: int) ->
         .order_by(articles.c.priority.desc(), articles.c.ready_at)
         .limit(limit)
     )
-    return [_as_ready(row) for row in connection.execute(statement)]
+    ready = [_as_ready(row) for row in connection.execute(statement)]
+    news_count = sum(not one.behind for one in ready)  # and it comes first
+    return ready[: news_count + max(behind, 0)]
 
 
-def ready_by_host(connection: Connection, *, now: datetime, limit: int, pace_of: PaceOf) -> list[Ready]:
+def ready_by_host(
+    connection: Connection, *, now: datetime, limit: int, pace_of: PaceOf, behind: int | None = None
+) -> list[Ready]:
     """One article to download for each site that may be asked now: its most urgent, then its oldest.
 
     Hosts first, since article-first claims let a site with the oldest 2,000 rows starve all others. The sites' next
-    start is moved here, so the caller's claim must be in the same transaction.
+    start is moved here, so the caller's claim must be in the same transaction. Of articles that are no news at most
+    ``behind`` (None: any number), and only where news leaves room.
     """
     if limit <= 0:
         return []
@@ -168,17 +183,22 @@ def ready_by_host(connection: Connection, *, now: datetime, limit: int, pace_of:
         .scalar_subquery()
     )
     waiting = sa.exists().where(articles.c.host == hosts.c.host, articles.c.state == State.DISCOVERED)
-    picks = open_hosts(connection, first, waiting, now=now, pace_of=pace_of)[:limit]
+    picks = open_hosts(connection, first, waiting, now=now, pace_of=pace_of)
     if not picks:
         return []
-    reserve(connection, picks, now=now)
-    chosen = (
+    firsts = (
         sa.select(*_READY_COLUMNS)
         .join(feeds, feeds.c.id == articles.c.feed_id)
         .where(articles.c.id.in_([row.first_id for row, _ in picks]))
         .order_by(articles.c.priority.desc(), articles.c.ready_at)
     )
-    return [_as_ready(row) for row in connection.execute(chosen)]
+    ready = {row.id: _as_ready(row) for row in connection.execute(firsts)}
+    news = [pick for pick in picks if not ready[pick[0].first_id].behind][:limit]
+    others = [pick for pick in picks if ready[pick[0].first_id].behind]
+    picks = news + others[: limit - len(news) if behind is None else max(0, min(limit - len(news), behind))]
+    reserve(connection, picks, now=now)
+    taken = {row.first_id for row, _ in picks}
+    return [one for one in ready.values() if one.id in taken]
 
 
 def lease(
@@ -608,7 +628,8 @@ def audit(connection: Connection) -> dict[str, int]:
 
 def sweepable(connection: Connection, *, ended_before: datetime, set_aside_before: datetime, limit: int) -> list[Row]:
     """Ended rows whose working bodies may go; set-aside ones are kept longer, for a retry without a fetch."""
-    ended = sa.and_(articles.c.state.in_([State.PUBLISHED, State.DUPLICATE]), articles.c.ended_at <= ended_before)
+    for_good = [State.PUBLISHED, State.DUPLICATE, State.IMPORTED]
+    ended = sa.and_(articles.c.state.in_(for_good), articles.c.ended_at <= ended_before)
     set_aside = sa.and_(
         articles.c.state.in_([State.REJECTED, State.QUARANTINED]), articles.c.ended_at <= set_aside_before
     )
@@ -624,11 +645,14 @@ def swept(connection: Connection, ids: Sequence[int]) -> None:
 
 
 def lags_s(connection: Connection, *, since: datetime, limit: int = 2000) -> list[float]:
-    """Seconds from discovery to publication of the articles published since a moment, newest first."""
+    """Seconds from discovery to publication of the articles published since a moment, newest first.
+
+    Of news: what came of the archive was discovered long ago.
+    """
     statement = (
         sa.select(articles.c.discovered_at, publications.c.confirmed_at)
         .join(publications, publications.c.id == articles.c.id)
-        .where(publications.c.confirmed_at >= since)
+        .where(publications.c.confirmed_at >= since, articles.c.priority > AFTER_THE_NEWS)
         .order_by(publications.c.confirmed_at.desc())
         .limit(limit)
     )

@@ -53,7 +53,14 @@ def confirm(connection: Connection, ids: Sequence[int], *, held: Sequence[int], 
 def confirmed_since(connection: Connection, *, after: datetime, limit: int) -> list[Row]:
     """Messages confirmed after a moment, oldest first, with what a terminal shows of their articles."""
     statement = (
-        sa.select(publications, articles.c.article_id, articles.c.discovered_at, articles.c.ended_at, articles.c.title)
+        sa.select(
+            publications,
+            articles.c.article_id,
+            articles.c.discovered_at,
+            articles.c.ended_at,
+            articles.c.title,
+            articles.c.priority,
+        )
         .join(articles, articles.c.id == publications.c.id)
         .where(publications.c.confirmed_at > after)
         .order_by(publications.c.confirmed_at, publications.c.id)

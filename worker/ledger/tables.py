@@ -175,7 +175,8 @@ articles = sa.Table(
     sa.Column("exchange", sa.JSON(none_as_null=True)),  # {key, status, url_final, robots, problem}
     sa.Column("text_sha256", sa.String(64)),
     sa.Column("picture", sa.JSON(none_as_null=True)),
-    sa.Column("archive", sa.JSON(none_as_null=True)),  # {warc, record_id, document, payload_sha256, html_ref, text_ref}
+    sa.Column("archive", sa.JSON(none_as_null=True)),  # see ``worker.stages.archive``
+    sa.Column("change", sa.JSON(none_as_null=True)),  # of a later revision: {previous, fields, ratio, class}
     sa.Column("spooled", sa.Boolean, nullable=False, server_default=sa.false()),  # upkeep still has to sweep
     sa.UniqueConstraint("article_id", "revision"),
 )
@@ -218,6 +219,60 @@ records = sa.Table(  # what extraction read, until the article's end
     metadata,
     sa.Column("id", Id, sa.ForeignKey("articles.id"), primary_key=True),
     sa.Column("body", sa.LargeBinary, nullable=False),
+)
+
+spool = sa.Table(  # exchanges in hand that are small enough for the ledger; larger ones are in the archive store
+    "spool",
+    metadata,
+    sa.Column("key", sa.String(100), primary_key=True),
+    sa.Column("article_pk", Id, sa.ForeignKey("articles.id"), nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+sa.Index("ix_spool_article_pk", spool.c.article_pk)
+
+warcs = sa.Table(  # large WARC files, made of bundles
+    "warcs",
+    metadata,
+    sa.Column("key", sa.String(512), primary_key=True),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("planned_at", Moment, nullable=False),
+    sa.Column("lease_token", sa.String(36)),  # who is writing it
+    sa.Column("lease_until", Moment),
+    sa.Column("kept_at", Moment),  # verified: from now on its bundles are read here
+    sa.Column("cleaned_at", Moment),  # its bundles are removed
+)
+
+bundles = sa.Table(  # every WARC bundle, and where it is now
+    "bundles",
+    metadata,
+    sa.Column("key", sa.String(512), primary_key=True),
+    sa.Column("article_pk", Id, sa.ForeignKey("articles.id")),  # None: a feed document's
+    sa.Column("kept_at", Moment, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("lines", sa.LargeBinary, nullable=False),  # its index lines, compressed; offsets from its own beginning
+    sa.Column("file", sa.String(512), sa.ForeignKey("warcs.key")),  # the large file that it is, or will be, part of
+    sa.Column("position", sa.BigInteger),  # where in that file it begins
+    sa.Column("problem", sa.String(32)),  # why compaction leaves it alone: missing, changed
+)
+sa.Index(
+    "ix_bundles_loose",
+    bundles.c.kept_at,
+    postgresql_where=bundles.c.file.is_(None),
+    sqlite_where=bundles.c.file.is_(None),
+)
+sa.Index("ix_bundles_file", bundles.c.file)
+sa.Index("ix_bundles_article_pk", bundles.c.article_pk)
+
+reprocessings = sa.Table(  # runs over the archive, so that an interrupted one goes on
+    "reprocessings",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("wanted", sa.Text, nullable=False),  # what was asked for, as canonical JSON
+    sa.Column("started_at", Moment, nullable=False),
+    sa.Column("ended_at", Moment),
+    sa.Column("last_pk", sa.BigInteger, nullable=False, server_default="0"),  # articles up to here are done
+    sa.Column("tally", sa.JSON, nullable=False),
 )
 
 publications = sa.Table(  # the outbox: frozen before it is sent, kept for replay

@@ -11,15 +11,18 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, get_args
+
+import msgspec
 
 from worker.errors import QuarantineError
 from worker.model import ArticleRecord, ImageCandidate, Outgoing, Picture, require_utc
 
 EXCHANGE = "newsmill"
 EVENTS_EXCHANGE = "newsmill.events"
+LINE_ADDS = 12 * 1024  # bytes of a message beside what was read: URLs, keys, digests, some forty sightings
 HOLDING = "newsmill.unroutable"  # exchange and queue of the messages that nobody was bound for
 
 ARTICLE_SCHEMA = "newsmill.article/1"
@@ -256,6 +259,15 @@ def frozen_body(message: Mapping[str, Any], cap_bytes: int) -> bytes:
     if len(body) > cap_bytes:
         raise QuarantineError("message-too-large", f"{len(body)} bytes after every cut, over the cap of {cap_bytes}")
     return body
+
+
+def may_outgrow(record: ArticleRecord, cap_bytes: int) -> bool:
+    """Whether a message of this record may be over the cap with its text inline, so that the archive must have it.
+
+    Known before the message is: what was read, as JSON, and room for what the line adds to it.
+    """
+    said = replace(record, html="", markdown="", image_candidates=())
+    return len(msgspec.json.encode(said)) + LINE_ADDS > cap_bytes
 
 
 def _first(count: int, characters: int) -> Callable[[Any], Any]:

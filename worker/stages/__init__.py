@@ -5,6 +5,7 @@ The only place where the rooms meet.
 
 from worker.model import State
 from worker.stages.archive import archive
+from worker.stages.compact import Compaction, compact, compact_round
 from worker.stages.deps import Deps
 from worker.stages.dispatch import Batch, Dispatched, dispatch, tick, unstarted
 from worker.stages.download import download
@@ -26,12 +27,15 @@ LINE = (
 __all__ = [
     "LINE",
     "Batch",
+    "Compaction",
     "Deps",
     "Dispatched",
     "DuePolls",
     "Polled",
     "Polls",
     "archive",
+    "compact",
+    "compact_round",
     "dispatch",
     "download",
     "due",

@@ -2,53 +2,75 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
+from importlib.metadata import version
 from typing import Any
 
-import msgspec
 from sqlalchemy.engine import Connection
 
-from worker.archive.bundle import bundle
-from worker.archive.document import feed_document, render_document
-from worker.archive.keys import document_key, html_key, text_key, warc_key
-from worker.ledger import articles, feeds
+from worker.archive.bundle import Bundle, PageRecord, bundle, find_payload
+from worker.archive.index import bundle_note
+from worker.archive.keys import warc_key
+from worker.archive.store import MissingObjectError
+from worker.errors import QuarantineError
+from worker.ledger import articles, bundles, feeds, pages
 from worker.ledger.tables import Row
-from worker.model import ArticleRecord, Entry, State
-from worker.stages.deps import Deps, Done, begin, released, save_done, settled, unpacked
+from worker.model import Entry, State
+from worker.stages import spool
+from worker.stages.deps import Deps, Done, Save, begin, released, save_done, settled, unpacked
 from worker.stages.extract import load_record
-from worker.stages.picture import picture_of
+from worker.stages.kept import kept_bytes
+from worker.stages.readable import bundled_facts, document_of, readable
 
-SOFTWARE = "newsmill/0.1.0"
+SOFTWARE = f"newsmill/{version('newsmill')}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Input:
+    """What the articles of a chain are written from, by row id; feeds by their own."""
+
+    records: Mapping[int, bytes]
+    entries: Mapping[int, bytes]
+    feeds: Mapping[int, Row]
+    earlier: Mapping[int, Mapping[str, Any]]  # ``articles.archive`` of the revision whose page is held
+    spooled: Mapping[str, bytes]  # by key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Written:
+    """One article's evidence and documents, in the store; ``note`` is what the ledger keeps of the bundle."""
+
+    values: Mapping[str, Any]
+    note: Mapping[str, Any]
 
 
 def archive(deps: Deps, ids: Sequence[int], *, token: str) -> list[int]:
-    """Write the articles' evidence and documents. Returns: the ids that went well, in order."""
+    """Write the articles' evidence and documents. Returns: the ids that went well, in order.
+
+    The row's ``archive`` is then: ``warc`` (key of this revision's bundle), ``record_id`` (of the page's response or
+    revisit in it; of the article record where there is none), ``page`` (where the response with the payload is: warc,
+    record_id, url, date; None: there never was a page), ``payload_sha256`` (of the page's body as stored),
+    ``document``, ``document_sha256``, ``html_ref``, ``text_ref`` (None: the text fits into the message).
+    """
     rows = begin(deps, ids, token=token, state=State.PICTURED)
     if not rows:
         return []
-    records, entries, their_feeds = deps.loaded(
-        lambda tx: (
-            articles.record_bodies(tx, [row.id for row in rows]),
-            articles.entry_bodies(tx, [row.id for row in rows]),
-            feeds.by_ids(tx, sorted({row.feed_id for row in rows})),
-        )
-    )
+    given = deps.loaded(lambda tx: _load(tx, rows))
 
-    def one(row: Row) -> Done:
+    def one(row: Row) -> _Written | Save[bool]:
         if deps.stopping.is_set():
             return released(deps, row)
         try:
-            record = load_record(records.get(row.id), row.article_id)
-            entry = unpacked(entries[row.id], Entry) if row.id in entries else None
-            kept = _archived(deps, row, record, entry, their_feeds[row.feed_id])
+            return _archived(deps, row, given)
         except Exception as error:  # noqa: BLE001 - costs its own article only; logged, reported and settled
             return settled(deps, row, "archive", error)
-        return {"archived_at": deps.clock(), "archive": kept}
 
-    def save(tx: Connection, done: Sequence[tuple[Row, Done]]) -> list[bool]:
-        return save_done(deps, tx, done, state=State.ARCHIVED)
+    def save(tx: Connection, done: Sequence[tuple[Row, _Written | Save[bool]]]) -> list[bool]:
+        return _save(deps, tx, done)
 
     if deps.store.is_remote:
         went_well = deps.side_by_side(
@@ -63,82 +85,123 @@ def archive(deps: Deps, ids: Sequence[int], *, token: str) -> list[int]:
     return [row.id for row, well in zip(rows, went_well, strict=True) if well]
 
 
+def _load(tx: Connection, rows: Sequence[Row]) -> _Input:
+    ids = [row.id for row in rows]
+    return _Input(
+        records=articles.record_bodies(tx, ids),
+        entries=articles.entry_bodies(tx, ids),
+        feeds=feeds.by_ids(tx, sorted({row.feed_id for row in rows})),
+        earlier=pages.of_earlier_revisions(tx, rows),
+        spooled=spool.held(tx, rows),
+    )
+
+
 def _save_one(
-    save: Callable[[Connection, Sequence[tuple[Row, Done]]], list[bool]], row: Row, done: Done, tx: Connection
+    save: Callable[[Connection, Sequence[tuple[Row, _Written | Save[bool]]]], list[bool]],
+    row: Row,
+    came_to: _Written | Save[bool],
+    tx: Connection,
 ) -> bool:
-    return save(tx, [(row, done)])[0]
+    return save(tx, [(row, came_to)])[0]
 
 
-def _archived(deps: Deps, row: Row, record: ArticleRecord, entry: Entry | None, feed: Row) -> dict[str, Any]:
+def _save(deps: Deps, tx: Connection, done: Sequence[tuple[Row, _Written | Save[bool]]]) -> list[bool]:
+    """Bring the rows to their next state, and note the bundles of those that were still ours."""
+    steps: list[tuple[Row, Done]] = [
+        (row, came_to.values if isinstance(came_to, _Written) else came_to) for row, came_to in done
+    ]
+    went_well = save_done(deps, tx, steps, state=State.ARCHIVED)
+    for (row, came_to), well in zip(done, went_well, strict=True):
+        if well and isinstance(came_to, _Written):
+            bundles.keep(tx, article_pk=row.id, now=deps.clock(), **came_to.note)
+    return went_well
+
+
+def _archived(deps: Deps, row: Row, given: _Input) -> _Written:
     """Write everything of one article; keys come from ids and digests, so a second writing is the same files."""
-    html, text = record.html.encode("utf-8"), record.text.encode("utf-8")
-    html_ref = html_key(hashlib.sha256(html).hexdigest())
-    deps.store.put(html_ref, html, content_type="text/html; charset=utf-8")
-    text_ref = None
-    if len(msgspec.json.encode(record.text)) > deps.settings.message_cap_bytes // 4:  # it may not fit into the message
-        text_ref = text_key(hashlib.sha256(text).hexdigest())
-        deps.store.put(text_ref, text, content_type="text/plain; charset=utf-8")
-    document_ref = document_key(feed.slug, row.article_id, row.discovered_at)
-    deps.store.put(document_ref, _document(row, record, entry, feed), content_type="text/markdown; charset=utf-8")
+    record = load_record(given.records.get(row.id), row.article_id)
+    entry = unpacked(given.entries[row.id], Entry) if row.id in given.entries else None
+    feed = given.feeds[row.feed_id]
+    document = document_of(row, record, entry, feed)
+    beside = readable(row, record, document, slug=feed.slug, message_cap_bytes=deps.settings.message_cap_bytes)
+    for key, one in beside.objects.items():
+        deps.store.put(key, one.data, content_type=one.content_type)
+    held = _held(deps, row, given.earlier[row.id]) if row.id in given.earlier else None
     written = bundle(
         article_id=row.article_id,
         revision=row.revision,
-        exchange_data=_spooled(deps, row.exchange),
-        picture_data=_spooled(deps, {"key": row.picture["spool"]}) if row.picture and row.picture["spool"] else None,
-        metadata=_metadata(row, record, feed),
+        exchange_data=_page_records(deps, row, given.spooled),
+        picture_data=_picture_records(deps, row, given.spooled),
+        metadata=bundled_facts(row, record, entry, feed.slug),
         markdown=record.markdown,
         written_at=row.extracted_at,
         software=SOFTWARE,
         page_url=(row.exchange or {}).get("url_final") or row.url or f"urn:newsmill:{row.article_id}",
+        held=held.record if held else None,
     )
     warc_ref = warc_key(row.article_id, row.revision, row.discovered_at)
     deps.store.put(warc_ref, written.data, content_type="application/warc")
-    return {
+    kept = {
         "warc": warc_ref,
         "record_id": written.record_id,
         "payload_sha256": written.payload_sha256,
-        "document": document_ref,
-        "html_ref": html_ref,
-        "text_ref": text_ref,
+        "page": _page_note(written, warc_ref, held),
+        **beside.refs,
     }
-
-
-def _spooled(deps: Deps, note: dict[str, Any] | None) -> bytes:
-    return deps.store.get(note["key"]) if note and note.get("key") else b""
-
-
-def _metadata(row: Row, record: ArticleRecord, feed: Row) -> dict[str, Any]:
-    """The article record as the bundle keeps it; the bodies are records of their own."""
-    facts: dict[str, Any] = msgspec.to_builtins(record)
-    picture = picture_of(row)
-    return {
-        "article_id": row.article_id,
-        "revision": row.revision,
-        "feed": feed.slug,
-        "guid": row.guid,
-        "url": row.url,
-        "feed_date": row.feed_date.isoformat() if row.feed_date else None,
-        "discovered_at": row.discovered_at.isoformat(),
-        **{name: value for name, value in facts.items() if name not in {"html", "markdown", "image_candidates"}},
-        "image": msgspec.to_builtins(picture) if picture else None,
-    }
-
-
-def _document(row: Row, record: ArticleRecord, entry: Entry | None, feed: Row) -> bytes:
-    url = row.url or ""
-    if feed.document_body == "feed" and entry is not None and entry.html:
-        return feed_document(
-            entry.html,
-            title=entry.title or row.title or "",
-            url=url,
-            feed_date=row.feed_date,
-            discovered_at=row.discovered_at,
-        )
-    return render_document(
-        record,
-        feed_date=row.feed_date,
-        discovered_at=row.discovered_at,
-        url=url,
-        picture=picture_of(row),
-        image_proxy=feed.image_proxy,
+    return _Written(
+        values={"archived_at": deps.clock(), "archive": kept},
+        note=bundle_note(warc_ref, written.data, written.lines),
     )
+
+
+# ---------------------------------------------------------------- the page
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Held:
+    """The page that an earlier revision has, and the key of the bundle it is in."""
+
+    warc: str
+    record: PageRecord
+
+
+def _held(deps: Deps, row: Row, earlier: Mapping[str, Any]) -> _Held | None:
+    """The page that an earlier revision has; None: what should be it is not there any more.
+
+    A page that was fetched anew may be fetched because that one is damaged: nothing must lead to it before it was
+    read. Nor is it known where newsmill 0.1 put it.
+    """
+    page = earlier.get("page")
+    sha256 = earlier["payload_sha256"]
+    if page is not None and not (row.exchange or {}).get("key"):
+        date = datetime.fromisoformat(page["date"])
+        record = PageRecord(record_id=page["record_id"], url=page["url"], date=date, payload_sha256=sha256)
+        return _Held(warc=page["warc"], record=record)
+    at = page or earlier
+    with suppress(MissingObjectError, QuarantineError):
+        found = find_payload(kept_bytes(deps.ledger, deps.store, at["warc"]), at["record_id"])
+        record = PageRecord(record_id=found.record_id, url=found.url or "", date=found.date, payload_sha256=sha256)
+        return _Held(warc=at["warc"], record=record)
+    return None
+
+
+def _page_note(written: Bundle, warc_ref: str, held: _Held | None) -> dict[str, Any] | None:
+    page = written.page
+    if page is None:
+        return None
+    return {
+        "warc": held.warc if held and page is held.record else warc_ref,
+        "record_id": page.record_id,
+        "url": page.url,
+        "date": page.date.isoformat(),
+    }
+
+
+def _page_records(deps: Deps, row: Row, spooled: Mapping[str, bytes]) -> bytes:
+    key = (row.exchange or {}).get("key")
+    return spool.read(deps, spooled, key) if key else b""
+
+
+def _picture_records(deps: Deps, row: Row, spooled: Mapping[str, bytes]) -> bytes | None:
+    key = (row.picture or {}).get("spool")
+    return spool.picture_records(deps, spooled, key) if key else None

@@ -22,6 +22,7 @@ from worker.stages.visit import pace_of
 log = logging.getLogger("newsmill")
 
 FRESH_S = 30.0  # queued for longer, a row may have lost its message: it does not hold the others back
+BEHIND_SHARE = 4  # one in so many places in flight may be taken by what is no news
 BUSY_AGAIN_S = 0.2  # another dispatcher is at work: look again this soon, it may have looked before our commit
 
 
@@ -67,8 +68,10 @@ def _dispatch(deps: Deps, tx: Connection) -> Dispatched:
     if standing.queued >= enough_queued(batch=settings.batch, children=settings.concurrency):
         return Dispatched(batches=(), look_again_at=None)  # whoever takes some of it calls dispatch again
     room = settings.max_in_flight - standing.in_flight
-    further = articles.ready_past_download(tx, now=now, limit=room)
-    fresh = articles.ready_by_host(tx, now=now, limit=room - len(further), pace_of=pace_of(deps))
+    behind = settings.max_in_flight // BEHIND_SHARE - standing.behind
+    further = articles.ready_past_download(tx, now=now, limit=room, behind=behind)
+    behind -= sum(row.behind for row in further)
+    fresh = articles.ready_by_host(tx, now=now, limit=room - len(further), pace_of=pace_of(deps), behind=behind)
     idle = max(0, settings.concurrency - standing.in_flight)
     batches = [
         batch

@@ -10,7 +10,6 @@ from typing import Any, Literal
 from sqlalchemy.engine import Connection
 
 from worker.archive.exchange import exchange_records
-from worker.archive.keys import spool_key
 from worker.errors import NewsmillError, QuarantineError, RetryableError, UnavailableError
 from worker.extract.feedtext import is_full_text
 from worker.fetch.classify import VerdictKind, judge, media_kind
@@ -19,7 +18,9 @@ from worker.fetch.http import FetchRequest
 from worker.ledger import articles, feeds, hosts
 from worker.ledger.tables import Row
 from worker.model import Entry, Exchange, Hop, State
+from worker.stages import spool
 from worker.stages.deps import Deps, Save, end, released, settled, told, unpacked
+from worker.stages.spool import Spooled
 from worker.stages.visit import Lesson, NotYetError, RobotsSayNo, Visited, pace_of, save_lesson, visit
 from worker.urls import gate_key
 
@@ -176,17 +177,18 @@ def entry_of(connection: Connection, article_pk: int) -> Entry | None:
 
 def _downloaded(deps: Deps, row: Row, page: _Page, host_row: Row) -> Save[bool]:
     now = deps.clock()
-    exchange = _kept(deps, row, page)
+    kept = _kept(deps, row, page)
 
     def save(tx: Connection) -> bool:
         _learn(deps, tx, row, page, host_row)
+        kept.save(tx, row)
         return articles.advance(
             tx,
             row,
             state=State.DOWNLOADED,
             now=now,
             until=deps.queued_until(now),
-            values={"downloaded_at": now, "exchange": exchange, "spooled": True, "fetch_url": None},
+            values={"downloaded_at": now, "exchange": kept.note, "spooled": True, "fetch_url": None},
         )
 
     return save
@@ -194,12 +196,13 @@ def _downloaded(deps: Deps, row: Row, page: _Page, host_row: Row) -> Save[bool]:
 
 def _rejected(deps: Deps, row: Row, page: _Page, host_row: Row) -> Save[bool]:
     """The page says no; what it said is kept for a while, so that people can look."""
-    exchange = _kept(deps, row, page)
-    detail = exchange.get("url_final") or row.url
+    kept = _kept(deps, row, page)
+    detail = kept.note.get("url_final") or row.url
 
     def save(tx: Connection) -> bool:
         _learn(deps, tx, row, page, host_row)
-        values = {"exchange": exchange, "spooled": True}
+        kept.save(tx, row)
+        values = {"exchange": kept.note, "spooled": True}
         end(deps, tx, row, state=State.REJECTED, reason=page.problem or "unknown", detail=detail, values=values)
         return False
 
@@ -214,19 +217,27 @@ def _learn(deps: Deps, tx: Connection, row: Row, page: _Page, host_row: Row) -> 
     save_lesson(deps, tx, page.lesson, known=host_row if page.lesson.host == host_row.host else None)
 
 
-def _kept(deps: Deps, row: Row, page: _Page) -> dict[str, Any]:
-    """Put the exchange into the spool, behind the hops of an earlier visit. Returns: the row's note of it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """The row's note of its exchange, and the exchange itself if it is still to be saved with it."""
+
+    note: dict[str, Any]
+    spooled: Spooled | None
+
+    def save(self, tx: Connection, row: Row) -> None:
+        if self.spooled is not None:
+            self.spooled.save(tx, row)
+
+
+def _kept(deps: Deps, row: Row, page: _Page) -> _Kept:
+    """Put the exchange into the spool, behind the hops of an earlier visit."""
     facts: dict[str, Any] = {"robots": page.robots, "problem": page.problem}
     if page.exchange is None:
-        return {**_earlier(row), **facts}
+        return _Kept(note={**_earlier(row), **facts}, spooled=None)
     final = page.exchange.final
-    return {
-        **_spooled(deps, row, page.exchange.hops),
-        "status": final.status,
-        "url_final": final.url,
-        "truncated": final.truncated,
-        **facts,
-    }
+    kept = _spooled(deps, row, page.exchange.hops)
+    seen = {"status": final.status, "url_final": final.url, "truncated": final.truncated}
+    return _Kept(note={**kept.note, **seen, **facts}, spooled=kept.spooled)
 
 
 def _earlier(row: Row) -> dict[str, Any]:
@@ -234,17 +245,18 @@ def _earlier(row: Row) -> dict[str, Any]:
     return dict(row.exchange) if row.fetch_url and row.exchange else {}
 
 
-def _spooled(deps: Deps, row: Row, hops: tuple[Hop, ...]) -> dict[str, Any]:
-    """Put hops into the spool. Returns: the key, how many visits it holds, and the keys that it makes superfluous."""
+def _spooled(deps: Deps, row: Row, hops: tuple[Hop, ...]) -> _Kept:
+    """Put hops into the spool. The note: the key, how many visits it holds, the keys that it makes superfluous."""
     earlier = _earlier(row)
     data = exchange_records(Exchange(hops=hops))
     superseded = list(earlier.get("superseded", ()))
     if earlier.get("key"):
-        data = deps.store.get(earlier["key"]) + data
+        in_ledger = deps.loaded(lambda tx: spool.held(tx, [row]))
+        data = spool.read(deps, in_ledger, earlier["key"]) + data
         superseded.append(earlier["key"])
-    key = spool_key(row.article_id, data)
-    deps.store.put(key, data)
-    return {"key": key, "visits": earlier.get("visits", 0) + 1, "superseded": superseded}
+    kept = spool.keep(deps, row, data)
+    note = {"key": kept.key, "visits": earlier.get("visits", 0) + 1, "superseded": superseded}
+    return _Kept(note=note, spooled=kept)
 
 
 def _later(deps: Deps, row: Row, wait: NotYetError) -> Save[bool]:
@@ -253,15 +265,17 @@ def _later(deps: Deps, row: Row, wait: NotYetError) -> Save[bool]:
     Raises: QuarantineError: the redirects lead from site to site without end.
     """
     values: dict[str, Any] = {}
-    if wait.hops:
-        note = _spooled(deps, row, wait.hops)
-        if note["visits"] > MAX_VISITS:
-            raise QuarantineError("redirect-loop", f"redirected from site to site {note['visits']} times: {row.url}")
-        values = {"fetch_url": wait.url, "host": gate_key(wait.url), "exchange": note, "spooled": True}
+    kept = _spooled(deps, row, wait.hops) if wait.hops else None
+    if kept is not None:
+        visits = kept.note["visits"]
+        if visits > MAX_VISITS:
+            raise QuarantineError("redirect-loop", f"redirected from site to site {visits} times: {row.url}")
+        values = {"fetch_url": wait.url, "host": gate_key(wait.url), "exchange": kept.note, "spooled": True}
 
     def save(tx: Connection) -> bool:
         hosts.give_back_all(tx, holder=articles.holder(row.lease_token, row.id))
-        if wait.hops:
+        if kept is not None:
+            kept.save(tx, row)
             hosts.ensure(tx, [values["host"]], now=deps.clock())
         articles.let_go(tx, row, ready_at=wait.at, counted=False, values=values)
         return False

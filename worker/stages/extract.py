@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy.engine import Connection
 
 from worker.archive.exchange import read_exchange
 from worker.errors import QuarantineError
-from worker.extract.article import read_article
-from worker.fetch.coding import decoded_body
-from worker.ledger import articles, feeds
+from worker.extract.compare import Comparison, compare
+from worker.ledger import articles, feeds, reprocessings
 from worker.ledger.tables import Row
-from worker.model import ArticleRecord, Entry, State
+from worker.model import ArticleRecord, Entry, Hop, State
+from worker.stages import spool
 from worker.stages.deps import Deps, Done, Save, begin, end, packed, released, save_done, settled, unpacked
-from worker.stages.download import without_page
+from worker.stages.revisions import Earlier, change_of, earlier_or_published, read
 from worker.text import text_sha256
 from worker.urls import article_id_of, canonical_url
 
@@ -29,6 +30,8 @@ TWIN_WAIT_S = 5.0
 class _Input:
     entry: bytes | None  # packed: one that cannot be read costs its own article only
     feed: Row
+    spooled: Mapping[str, bytes]
+    before: Row | None  # the revision that readers have; None: the article is new
 
 
 def extract(deps: Deps, ids: Sequence[int], *, token: str) -> list[int]:
@@ -46,10 +49,21 @@ def extract(deps: Deps, ids: Sequence[int], *, token: str) -> list[int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Read:
-    """One article, and what reading its page came to: the record, as it is kept too, or a save of its own."""
+    """One article, and what reading its page came to: its new state, or a save of its own."""
 
     row: Row
-    outcome: tuple[ArticleRecord, bytes] | Save[bool]
+    outcome: _Found | Save[bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What was read."""
+
+    record: ArticleRecord
+    body: bytes  # the record as it is kept
+    before: Row | None = None
+    comparison: Comparison | None = None  # with the revision before
+    is_evidence: bool = False  # the archive has no page of the article yet
 
 
 def _save_all(deps: Deps, tx: Connection, read: Sequence[_Read]) -> list[bool]:
@@ -60,8 +74,8 @@ def _save_all(deps: Deps, tx: Connection, read: Sequence[_Read]) -> list[bool]:
         if callable(one.outcome):
             done.append((one.row, one.outcome))
             continue
-        record, bodies[one.row.id] = one.outcome
-        done.append((one.row, _judged(deps, tx, one.row, record, taken)))
+        bodies[one.row.id] = one.outcome.body
+        done.append((one.row, _judged(deps, tx, one.row, one.outcome, taken)))
     went_well = save_done(deps, tx, done, state=State.EXTRACTED)
     going_on = {row.id for (row, _), well in zip(done, went_well, strict=True) if well}
     articles.save_records(tx, {article_pk: body for article_pk, body in bodies.items() if article_pk in going_on})
@@ -71,35 +85,61 @@ def _save_all(deps: Deps, tx: Connection, read: Sequence[_Read]) -> list[bool]:
 def _load(tx: Connection, rows: Sequence[Row]) -> dict[int, _Input]:
     bodies = articles.entry_bodies(tx, [row.id for row in rows])
     their_feeds = feeds.by_ids(tx, sorted({row.feed_id for row in rows}))
-    return {row.id: _Input(entry=bodies.get(row.id), feed=their_feeds[row.feed_id]) for row in rows}
+    spooled = spool.held(tx, rows)
+    before = reprocessings.standing(tx, [row.article_id for row in rows if row.revision > 1])
+    return {
+        row.id: _Input(
+            entry=bodies.get(row.id),
+            feed=their_feeds[row.feed_id],
+            spooled=spooled,
+            before=before.get(row.article_id),
+        )
+        for row in rows
+    }
 
 
-def _extract(deps: Deps, row: Row, given: _Input) -> tuple[ArticleRecord, bytes] | Save[bool]:
+def _extract(deps: Deps, row: Row, given: _Input) -> _Found | Save[bool]:
     if deps.stopping.is_set():
         return released(deps, row)
     try:
-        html, url = b"", row.url
-        headers: tuple[tuple[str, str], ...] = ()
-        if row.exchange.get("key") and row.exchange.get("problem") is None:
-            final = read_exchange(deps.store.get(row.exchange["key"])).final
-            html = decoded_body(final, deps.settings.page_cap_bytes)
-            url, headers = final.url, final.headers
-        fulltext = given.feed.fulltext if html else without_page(given.feed)
+        was = earlier_or_published(deps, given.before) if given.before is not None else None
         entry = unpacked(given.entry, Entry) if given.entry is not None else None
-        record = read_article(html, url, headers, entry, fulltext=fulltext)
-        return record, packed(record)
+        cap_bytes = deps.settings.page_cap_bytes
+        page = _page(deps, row, given, was)
+        record = read(page, entry, row, given.feed, cap_bytes=cap_bytes)
+        if was is None:
+            return _Found(record=record, body=packed(record))
+        return _Found(
+            record=record,
+            body=packed(record),
+            before=given.before,
+            comparison=compare(was.record, record, picture=was.picture),
+            is_evidence=page is not None and was.page is None,
+        )
     except Exception as error:  # noqa: BLE001 - costs its own article only; logged, reported and settled
         return settled(deps, row, "extract", error)
 
 
-def _judged(deps: Deps, tx: Connection, row: Row, record: ArticleRecord, taken: dict[str, str]) -> Done:
+def _page(deps: Deps, row: Row, given: _Input, was: Earlier | None) -> Hop | None:
+    """The page as it was fetched, or, for a revision that came of the archive, as an earlier one fetched it."""
+    if row.exchange.get("problem") is not None:
+        return None
+    if row.exchange.get("key"):
+        return read_exchange(spool.read(deps, given.spooled, row.exchange["key"])).final
+    return was.page if was is not None else None
+
+
+def _judged(deps: Deps, tx: Connection, row: Row, found: _Found, taken: dict[str, str]) -> Done:
     """Is it an article, and one of its own?"""
-    now = deps.clock()
+    now, record = deps.clock(), found.record
     if record.not_article is not None:
         detail = "; ".join(record.extraction.warnings)[:500] or record.title
         return _ended(deps, row, State.REJECTED, reason=record.not_article, detail=detail)
     digest = text_sha256(record.text)
+    values = {"extracted_at": now, "text_sha256": digest, "title": record.title or row.title, "change": None}
     other = _other(tx, row, taken)
+    if found.before is not None:  # it is one of its own, whoever its twin is
+        return _judged_again(deps, row, found, values)
     if other is not None and other.state not in {State.REJECTED, State.QUARANTINED}:
         if other.text_sha256 is None and other.state in UNREAD:
             if row.attempts < TWIN_LOOKS:
@@ -108,7 +148,18 @@ def _judged(deps: Deps, tx: Connection, row: Row, record: ArticleRecord, taken: 
             taken.setdefault(other.article_id, row.article_id)
         elif other.text_sha256 == digest or (other.text_sha256 is not None and other.title == record.title):
             return _ended(deps, row, State.DUPLICATE, reason="same-page", detail=other.article_id)
-    return {"extracted_at": now, "text_sha256": digest, "title": record.title or row.title}
+    return values
+
+
+def _judged_again(deps: Deps, row: Row, found: _Found, values: dict[str, Any]) -> Done:
+    """Is there anything in it that readers, or the archive, do not have?"""
+    assert found.before is not None
+    assert found.comparison is not None
+    if found.comparison.is_revision:
+        return {**values, "change": change_of(found.comparison, previous=found.before.revision)}
+    if found.is_evidence:
+        return values  # to be archived, not to be published
+    return _ended(deps, row, State.DUPLICATE, reason="unchanged", detail=f"revision {found.before.revision}")
 
 
 def _ended(deps: Deps, row: Row, state: State, *, reason: str, detail: str | None) -> Save[bool]:
@@ -143,7 +194,7 @@ def _other(tx: Connection, row: Row, taken: Mapping[str, str]) -> Row | None:
     """
     taker = taken.get(row.article_id)
     if taker is not None and taker != row.article_id:
-        return articles.newest(tx, taker)
+        return _newest(tx, taker)
     final = row.exchange.get("url_final")
     if final is None or row.exchange.get("problem") is not None:
         return None
@@ -151,7 +202,12 @@ def _other(tx: Connection, row: Row, taken: Mapping[str, str]) -> Row | None:
     if alias == row.article_id:
         return None
     owner = articles.claim_alias(tx, alias, row.article_id)
-    return articles.newest(tx, owner) if owner != row.article_id else None
+    return _newest(tx, owner) if owner != row.article_id else None
+
+
+def _newest(tx: Connection, article_id: str) -> Row | None:
+    """The revision that readers have, whatever became of later ones; else the newest."""
+    return reprocessings.standing(tx, [article_id]).get(article_id) or articles.newest(tx, article_id)
 
 
 def load_record(body: bytes | None, article_id: str) -> ArticleRecord:

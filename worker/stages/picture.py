@@ -10,8 +10,7 @@ from typing import Any
 import msgspec
 from sqlalchemy.engine import Connection
 
-from worker.archive.exchange import exchange_records
-from worker.archive.keys import picture_key, spool_key
+from worker.archive.keys import picture_key
 from worker.errors import QuarantineError, RetryableError, UnavailableError
 from worker.extract.picture import check_picture
 from worker.fetch.coding import decoded_body
@@ -19,8 +18,10 @@ from worker.fetch.http import FetchRequest
 from worker.ledger import articles
 from worker.ledger.tables import Row
 from worker.model import ImageCandidate, Picture, State
+from worker.stages import spool
 from worker.stages.deps import Deps, Done, Save, begin, released, save_done, settled, told
 from worker.stages.extract import load_record
+from worker.stages.spool import Spooled
 from worker.stages.visit import NotYetError, RobotsSayNo, save_lesson, visit
 
 PICTURE_ACCEPT = "image/avif,image/webp,image/png,image/jpeg,image/gif;q=0.9,*/*;q=0.1"
@@ -111,13 +112,20 @@ def _picture(deps: Deps, wanted: _Wanted) -> Save[bool]:
             return False
 
         return let_go
-    return lambda tx: _advance(deps, tx, row, {**msgspec.to_builtins(found), "spool": spooled})
+    values = {**msgspec.to_builtins(found), "spool": spooled.key if spooled else None}
+
+    def save(tx: Connection) -> bool:
+        if spooled is not None:
+            spooled.save(tx, row)
+        return _advance(deps, tx, row, values)
+
+    return save
 
 
 def _first_good(
     deps: Deps, row: Row, candidates: tuple[ImageCandidate, ...], give_up_at: datetime
-) -> tuple[Picture, str | None]:
-    """The first candidate whose bytes are a picture, and its exchange's spool key.
+) -> tuple[Picture, Spooled | None]:
+    """The first candidate whose bytes are a picture, and its exchange in the spool.
 
     Raises: NotYetError: its site may not be asked now, and there is time to wait.
     """
@@ -161,7 +169,7 @@ def _named(candidate: ImageCandidate) -> Picture:
 
 def _fetched(
     deps: Deps, row: Row, candidate: ImageCandidate, url: str, give_up_at: datetime
-) -> tuple[Picture, str | None]:
+) -> tuple[Picture, Spooled]:
     settings = deps.settings
     left_s = (give_up_at - deps.clock()).total_seconds()
 
@@ -187,9 +195,7 @@ def _fetched(
     checked = check_picture(data, max_pixels=settings.picture_cap_pixels)
     ref = picture_key(checked.sha256, checked.media_type)
     deps.store.put(ref, data, content_type=checked.media_type)
-    records = exchange_records(seen.exchange)
-    spooled = spool_key(row.article_id, records)
-    deps.store.put(spooled, records)
+    spooled = spool.keep_picture(deps, row, seen.exchange, ref=ref, data=data)
     found = replace(
         _named(candidate),
         fetched_url=hop.url,

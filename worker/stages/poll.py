@@ -13,6 +13,9 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
+from worker.archive.bundle import feed_bundle
+from worker.archive.exchange import exchange_records
+from worker.archive.index import bundle_note, index_lines
 from worker.archive.keys import feed_key
 from worker.errors import NewsmillError, QuarantineError, RetryableError, UnavailableError
 from worker.extract.feedtext import is_full_text
@@ -22,11 +25,12 @@ from worker.feeds.select import KnownSighting, Seen, Selection, keys_of, select_
 from worker.fetch.classify import VerdictKind, freshness_s, judge, retry_after_s
 from worker.fetch.coding import decoded_body
 from worker.fetch.http import SENDABLE, FetchRequest
-from worker.ledger import articles, feeds, hosts
+from worker.ledger import articles, bundles, feeds, hosts, pages
 from worker.ledger.session import dispatch_lock
 from worker.ledger.tables import Row
-from worker.model import Entry, Hop, ParsedFeed, State
+from worker.model import Entry, Exchange, Hop, ParsedFeed, State
 from worker.publish.message import event_message
+from worker.stages.archive import SOFTWARE
 from worker.stages.deps import Deps, Save, note, packed
 from worker.stages.visit import BOOKED_AHEAD_S, NotYetError, RobotsSayNo, Visited, pace_of, save_lesson, visit
 from worker.urls import display_url, gate_key
@@ -37,7 +41,6 @@ FEED_ACCEPT = (
     "application/atom+xml,application/rss+xml,application/feed+json,application/rdf+xml;q=0.9,"
     "application/xml;q=0.9,text/xml;q=0.9,*/*;q=0.5"
 )
-MEDIA_TYPE = re.compile(r"\s*([A-Za-z0-9][\w!#$&^.+-]{0,126}/[A-Za-z0-9][\w!#$&^.+-]{0,126})\s*(?:;|\Z)", re.ASCII)
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 FAILING_AFTER = 3  # failures in a row, until operators are told
 UNCONDITIONAL_EVERY = timedelta(days=1)  # servers that answer 304 wrongly are caught by a poll without validators
@@ -257,14 +260,39 @@ def _read(deps: Deps, feed: Row, token: str, seen: Visited, unconditional: bool)
         max_entries=deps.settings.max_entries,
         now=now,
     )
-    document = feed_key(feed.slug, digest, now)
-    deps.store.put(document, body, content_type=_media_type(hop.header("Content-Type")))
+    document = _archived(deps, feed, feed_key(feed.slug, digest, now), seen.exchange)
     if parsed.damaged or hop.truncated:  # the next poll must see the whole document
         facts |= {"etag": None, "last_modified": None, "body_sha256": None}
     facts["wishes"] = {**_wishes(parsed), "full_text_share": _full_text_share(parsed.entries)}
     if feed.title is None and parsed.title:
         facts["title"] = parsed.title
     return _saved(deps, feed, token, seen, _told(feed, hop, parsed), facts=facts, parsed=parsed, document=document)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Document:
+    """A feed document in the archive; ``note``: what the ledger keeps of it, None when it has that already."""
+
+    key: str
+    note: Mapping[str, Any] | None
+
+
+def _archived(deps: Deps, feed: Row, key: str, exchange: Exchange) -> _Document:
+    """Write the exchange that brought a document, without its secrets, unless the same one was kept earlier today."""
+    if deps.loaded(lambda tx: pages.is_noted(tx, key)):
+        return _Document(key=key, note=None)
+    written = feed_bundle(
+        slug=feed.slug,
+        name=key.rpartition("/")[2].removesuffix(".warc.gz"),
+        exchange_data=exchange_records(exchange, redact=frozenset(feed.headers)),
+        written_at=exchange.fetched_at,
+        software=SOFTWARE,
+    )
+    data, lines = written.data, written.lines
+    if not deps.store.put(key, data, content_type="application/warc", only_new=True):
+        data = deps.store.get(key)  # of a poll that was not saved: whatever its worker still does, it stays as it is
+        lines = index_lines(data)
+    return _Document(key=key, note=bundle_note(key, data, lines))
 
 
 def _told(feed: Row, hop: Hop, parsed: ParsedFeed) -> Polled:
@@ -292,12 +320,6 @@ def _sendable(value: str | None) -> str | None:
     return value.strip() if value is not None and SENDABLE.fullmatch(value.strip()) else None
 
 
-def _media_type(content_type: str | None) -> str | None:
-    """``type/subtype`` of a Content-Type; None for what a store may refuse to keep as one."""
-    named = MEDIA_TYPE.match(content_type or "")
-    return named[1].lower() if named else None
-
-
 def _wishes(parsed: ParsedFeed) -> dict[str, Any]:
     return {
         "ttl_s": parsed.ttl_s or 0.0,
@@ -316,7 +338,7 @@ def _saved(
     *,
     facts: Mapping[str, Any] | None = None,
     parsed: ParsedFeed | None = None,
-    document: str | None = None,
+    document: _Document | None = None,
 ) -> Save[Polled]:
     """A poll that was answered: new rows, sightings, the feed's state, its line of history, in one transaction."""
     now = deps.clock()
@@ -327,6 +349,8 @@ def _saved(
         held = feeds.held(tx, feed.id, token=token)
         if held is None:
             return replace(polled, outcome="waiting", detail="another poll took over")
+        if document is not None and document.note is not None:
+            bundles.keep(tx, article_pk=None, now=now, **document.note)
         new, notes = _insert(tx, feed, parsed, now) if parsed is not None else (0, [])
         detail = "; ".join([*([polled.detail] if polled.detail else []), *notes])[:500] or None
         done = replace(polled, new=new, outcome="new" if new else polled.outcome, detail=detail)
@@ -359,11 +383,16 @@ def _saved(
             outcome="new" if new else "unchanged",
             hop=hop,
         )
-        line = {"at": now, "status": done.status, "entries": done.entries, "new": new, "detail": done.detail}
-        asked_again = held.asked_at != feed.asked_at
-        feeds.save_poll(
-            tx, feed.id, values, {**line, "outcome": done.outcome, "document": document}, asked_again=asked_again
-        )
+        line = {
+            "at": now,
+            "outcome": done.outcome,
+            "status": done.status,
+            "entries": done.entries,
+            "new": new,
+            "detail": done.detail,
+            "document": document.key if document else None,
+        }
+        feeds.save_poll(tx, feed.id, values, line, asked_again=held.asked_at != feed.asked_at)
         return done
 
     return save

@@ -12,12 +12,13 @@ import msgspec
 from sqlalchemy.engine import Connection
 
 from worker.errors import QuarantineError, UnavailableError
-from worker.ledger import articles, feeds, publications
+from worker.ledger import articles, feeds, publications, reprocessings
 from worker.ledger.tables import Row
 from worker.model import ArticleRecord, State
 from worker.publish.broker import Confirmed, Failed, Held, Outcome
 from worker.publish.message import (
     ArchiveKeys,
+    Change,
     Publication,
     Sighting,
     build_message,
@@ -25,7 +26,7 @@ from worker.publish.message import (
     message_id,
     outgoing_article,
 )
-from worker.stages.deps import Deps, begin, released, settle, told
+from worker.stages.deps import Deps, begin, end, released, settle, told
 from worker.stages.extract import load_record
 from worker.stages.picture import picture_of
 from worker.text import simhash64, word_count
@@ -39,6 +40,7 @@ def publish(deps: Deps, ids: Sequence[int], *, token: str) -> list[int]:
     if deps.stopping.is_set():
         deps.saved(lambda tx: [released(deps, row)(tx) for row in rows])
         return []
+    rows = _to_publish(deps, rows)
     if not rows:
         return []
     bodies = deps.loaded(lambda tx: articles.record_bodies(tx, [row.id for row in rows]))
@@ -57,6 +59,29 @@ def publish(deps: Deps, ids: Sequence[int], *, token: str) -> list[int]:
     except UnavailableError as error:
         outcomes |= {row.id: Failed(frozen[row.id].message_id, str(error), retry=True) for row in unsent}
     return deps.saved(lambda tx: _marked(deps, tx, done.rows, outcomes))
+
+
+def _to_publish(deps: Deps, rows: Sequence[Row]) -> list[Row]:
+    """The rows less the later revisions that are only kept, which come to their end here.
+
+    Those without a change brought a page that was not to be had before; of those whose article was imported and never
+    published nobody asked to hear.
+    """
+    later = [row for row in rows if row.revision > 1]
+    if not later:
+        return list(rows)
+
+    def end_kept(tx: Connection) -> set[int]:
+        unchanged = {row.id for row in later if row.change is None}
+        imported = reprocessings.never_published(tx, later) - unchanged
+        for row in later:
+            if row.id in unchanged:
+                end(deps, tx, row, state=State.DUPLICATE, reason="unchanged", detail="its page is kept from now on")
+        articles.end_all(tx, [row for row in later if row.id in imported], state=State.IMPORTED, now=deps.clock())
+        return unchanged | imported
+
+    kept = deps.saved(end_kept)
+    return [row for row in rows if row.id not in kept]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,12 +160,13 @@ def _outbox_row(deps: Deps, row: Row, record: ArticleRecord, publication: Public
 
 def _publication(row: Row, read: _Read, sequence: int, sightings: Sequence[Row]) -> Publication:
     exchange, kept = row.exchange or {}, row.archive
+    page = kept.get("page") or kept  # what the message points at: the page itself where there is one
     was_had = exchange.get("problem") is None  # else the feed's text is all there is
     url_final = exchange.get("url_final") if was_had else None
     return Publication(
         article_id=row.article_id,
         revision=row.revision,
-        kind="published" if row.revision == 1 else "updated",
+        kind="published" if row.change is None else "updated",
         sequence=sequence,
         url=read.record.canonical_url or url_final or row.url,
         url_requested=row.url,
@@ -156,11 +182,23 @@ def _publication(row: Row, read: _Read, sequence: int, sightings: Sequence[Row])
         simhash=read.simhash,
         robots=exchange.get("robots"),
         archive=ArchiveKeys(
-            warc=kept["warc"],
-            record_id=kept["record_id"],
+            warc=page["warc"],
+            record_id=page["record_id"],
             document=kept["document"],
             payload_sha256=kept["payload_sha256"],
         ),
+        change=_change(row.change),
+    )
+
+
+def _change(noted: Mapping[str, Any] | None) -> Change | None:
+    if noted is None:
+        return None
+    return Change(
+        previous=noted["previous"],
+        fields=tuple(noted["fields"]),
+        ratio=noted["ratio"],
+        change_class=noted["class"],
     )
 
 

@@ -5,17 +5,20 @@ what operators are told from time to time: feeds that fell silent, and that the 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy.engine import Connection
 
 from worker.errors import UnavailableError
 from worker.feeds.cadence import SILENCE_FLOOR_S, is_silent
-from worker.ledger import articles, feeds, hosts, publications
+from worker.ledger import articles, feeds, hosts, publications, spool
 from worker.ledger.tables import Row
 from worker.publish.message import event_message, heartbeat_message
 from worker.stages.deps import Deps, note
+from worker.stages.listing import list_documents
 from worker.urls import display_url
 
 log = logging.getLogger("newsmill")
@@ -24,6 +27,7 @@ SPOOL_KEPT = timedelta(hours=1)  # after an article's end
 SET_ASIDE_KEPT = timedelta(days=30)  # so that a retry needs no new fetch
 POLLS_KEPT = timedelta(days=90)
 SWEEP_AT_ONCE = 500
+MOVED_AT_ONCE = 50
 SWEEP_FOR = timedelta(seconds=45)
 
 
@@ -34,6 +38,8 @@ def upkeep(deps: Deps) -> dict[str, int]:
         "slots": deps.saved(lambda tx: hosts.sweep_slots(tx, now=now)),
         "polls": deps.saved(lambda tx: feeds.prune_polls(tx, before=now - POLLS_KEPT)),
         "spool": _sweep_spool(deps),
+        "moved": _move_set_aside(deps),
+        "listed": _list_documents(deps),
         "held": _trim_holding(deps),
         "silent": deps.saved(lambda tx: _tell_of_silence(deps, tx)),
     }
@@ -79,11 +85,34 @@ def _sweep_some(deps: Deps) -> int:
     )
     if not rows:
         return 0
-    for row in rows:
-        for key in _spooled_keys(row):
-            deps.store.delete(key)
-    deps.saved(lambda tx: articles.swept(tx, [row.id for row in rows]))
+    ids = [row.id for row in rows]
+    in_ledger = deps.loaded(lambda tx: spool.keys_of(tx, ids))
+    deps.store.delete_all([key for row in rows for key in _spooled_keys(row) if key not in in_ledger])
+    deps.saved(lambda tx: _forget(tx, ids))
     return len(rows)
+
+
+def _forget(tx: Connection, ids: Sequence[int]) -> None:
+    spool.forget(tx, ids)
+    articles.swept(tx, ids)
+
+
+def _move_set_aside(deps: Deps) -> int:
+    """What was set aside is kept for weeks: its exchanges in the store, not in the ledger. Returns: how many."""
+    moved, before, end = 0, deps.clock() - SPOOL_KEPT, deps.clock() + SWEEP_FOR
+    try:
+        while deps.clock() < end and not deps.stopping.is_set():
+            rows = deps.loaded(lambda tx: spool.set_aside(tx, ended_before=before, limit=MOVED_AT_ONCE))
+            if not rows:
+                break
+            for row in rows:
+                deps.store.put(row.key, row.body)
+            keys = [row.key for row in rows]
+            deps.saved(partial(spool.moved, keys=keys))
+            moved += len(rows)
+    except UnavailableError as error:
+        log.warning("upkeep.no_store", extra={"error": str(error)})
+    return moved
 
 
 def _spooled_keys(row: Row) -> list[str]:
@@ -91,6 +120,14 @@ def _spooled_keys(row: Row) -> list[str]:
     exchange, picture = row.exchange or {}, row.picture or {}
     notes = (exchange.get("key"), picture.get("spool"), *exchange.get("superseded", ()))
     return [key for key in notes if key]
+
+
+def _list_documents(deps: Deps) -> int:
+    try:
+        return list_documents(deps)
+    except UnavailableError as error:
+        log.warning("upkeep.no_store", extra={"error": str(error)})
+        return 0
 
 
 def _trim_holding(deps: Deps) -> int:

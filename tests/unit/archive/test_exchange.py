@@ -199,6 +199,18 @@ def test_secrets_we_sent_are_not_archived() -> None:
     assert hop.headers == (("Set-Cookie", "redacted"), ("X", "y"))
 
 
+def test_a_cookie_given_where_a_secret_led_to_is_one_itself() -> None:
+    asked = a_hop(
+        lines=(b"HTTP/1.1 302 Found", b"Location: /b"),
+        body=b"",
+        request=b"GET /a HTTP/1.1\r\nX-Api-Key: s3cret\r\n\r\n",
+    )
+    there = a_hop(lines=(b"HTTP/1.1 200 OK", b"Set-Cookie: session=s3cret-too"))
+    data = exchange_records(Exchange(hops=(asked, there)), redact=frozenset({"x-api-key"}))
+    assert b"s3cret" not in b"".join(record.block for record in read_records(data))
+    assert read_exchange(data).final.header("Set-Cookie") == "redacted"
+
+
 def test_a_cookie_given_to_anybody_is_evidence_and_stays() -> None:
     hop = HOPS["duplicates and case"]
     assert read_exchange(exchange_records(Exchange(hops=(hop,)))).final.headers == hop.headers
@@ -278,6 +290,15 @@ def test_damage_is_named(data: bytes) -> None:
     with pytest.raises(QuarantineError) as caught:
         read_exchange(data)
     assert caught.value.reason == "damaged-warc"
+
+
+@given(st.integers(1, len(WHOLE) - 1))
+def test_a_file_cut_anywhere_is_noticed_or_ends_between_visits(size: int) -> None:
+    try:
+        assert read_exchange(WHOLE[:size]).hops == (REDIRECT,)
+    except QuarantineError:
+        return
+    assert size == len(exchange_records(Exchange(hops=(REDIRECT,))))
 
 
 @given(position=st.integers(0, len(WHOLE) - 1), flip=st.integers(1, 255))

@@ -23,7 +23,7 @@ SPOOLED = hashlib.sha256(b"b3f1records").hexdigest()
     [
         (warc_key("b3f1", 2, DAY), "warc/2025/01/07/b3f1-2.warc.gz"),
         (document_key("voa-chinese", "b3f1", DAY), "documents/voa-chinese/2025/01/07/b3f1.md"),
-        (feed_key("voa-chinese", SHA, DAY), f"feeds/voa-chinese/2025/01/07/{SHA}"),
+        (feed_key("voa-chinese", SHA, DAY), f"feeds/voa-chinese/2025/01/07/{SHA}.warc.gz"),
         (text_key(SHA), f"text/0a/{SHA}.txt"),
         (html_key(SHA), f"html/0a/{SHA}.html"),
         (picture_key(SHA, "image/jpeg"), f"pictures/0a/{SHA}.jpg"),

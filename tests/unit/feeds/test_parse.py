@@ -204,6 +204,39 @@ def test_a_title_is_one_line_of_plain_text(markup: str, title: str | None) -> No
 
 
 @pytest.mark.parametrize(
+    ("markup", "raw"),
+    [
+        ("<title>plain</title>", None),
+        ("<title>\n plain\n</title>", None),
+        ("<title>two\xa0 blanks</title>", "two\xa0 blanks"),
+        ("<title>unseen\u200b</title>", "unseen\u200b"),
+        ("<title><![CDATA[a &amp; b]]></title>", "a &amp; b"),
+        ("<title>a &lt;b&gt;bold&lt;/b&gt; one</title>", "a <b>bold</b> one"),
+        (f"<title>{'long ' * 300} </title>", None),
+        ("<dc:title>two  blanks</dc:title>", None),
+    ],
+    ids=["plain", "around", "blanks", "invisible", "escaped twice", "markup", "too long", "not RSS's own"],
+)
+def test_a_title_is_kept_as_it_was_written_where_that_differs(markup: str, raw: str | None) -> None:
+    assert only(f"<item>{markup}<link>/a</link></item>").title_raw == raw
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["<![CDATA[<p title='a\rb'>c\r\nd</p>]]>", "&lt;p title='a\rb'&gt;c\r\nd&lt;/p&gt;", "&lt;p title='a&#13;b'&gt;c\nd&lt;/p&gt;"],
+    ids=["CDATA", "escaped", "reference"],
+)  # fmt: skip
+def test_a_carriage_return_alone_is_the_item_s_own(body: str) -> None:
+    assert only(f"<item\r><link>/a</link><description>{body}</description></item>").html == "<p title='a\rb'>c\nd</p>"
+
+
+def test_a_document_with_the_line_ends_of_old_macs_is_read() -> None:
+    again = parse(TEN.replace("><", ">\r<"))
+    assert [entry.title for entry in again.entries] == [f"Title {number}" for number in range(10)]
+    assert not again.damaged
+
+
+@pytest.mark.parametrize(
     ("markup", "html"),
     [
         ("<description>&lt;p&gt;A &amp;amp; B&lt;/p&gt;</description>", "<p>A &amp; B</p>"),
@@ -535,6 +568,8 @@ FLOODS = {
     "titles": "<title>",
     "titles that do not close": "<title><b></title>",
     "breaks": "<br>",
+    "carriage returns": "\r",
+    "carriage returns in tags": "<a\r",
 }
 
 

@@ -12,7 +12,7 @@ from tests.unit.stages.conftest import Line
 from worker.ledger import articles, feeds
 from worker.ledger.tables import Row
 from worker.model import Hop
-from worker.stages.poll import _media_type, _validators
+from worker.stages.poll import _validators
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 FULL_TEXT = "".join(f"<p>{text}</p>" for text in paragraphs(9, 8))
@@ -99,23 +99,6 @@ def hop(**headers: str) -> Hop:
 def test_a_validator_is_kept_if_it_can_be_sent_back(value: str, kept: str | None) -> None:
     assert _validators(hop(ETag=value, Last_Modified=value)) == {"etag": kept, "last_modified": kept}
     assert _validators(hop()) == {"etag": None, "last_modified": None}
-
-
-@pytest.mark.parametrize(
-    ("header", "kept"),
-    [
-        ("application/rss+xml; charset=utf-8", "application/rss+xml"),
-        (" Text/XML ", "text/xml"),
-        ("text/xml\x00", None),
-        ("text/xml, text/html", None),
-        ("\u4e2d/xml", None),
-        ("xml", None),
-        ("", None),
-        (None, None),
-    ],
-)
-def test_a_document_is_stored_under_a_plain_media_type(header: str | None, kept: str | None) -> None:
-    assert _media_type(header) == kept
 
 
 def test_a_validator_that_cannot_be_kept_does_not_cost_the_poll(line: Line, site: NewsServer) -> None:

@@ -411,3 +411,25 @@ def test_our_headers_fit_the_asyncapi_document(name: str) -> None:
     schema = asyncapi()["components"]["messages"][name]["headers"]
     Draft202012Validator(schema).validate(m.headers(message))
     assert set(m.headers(message)) <= set(schema["properties"])
+
+
+# ---------------------------------------------------------------- text by reference
+
+
+@pytest.mark.parametrize("characters", range(40_000, 60_000, 1_000))
+@pytest.mark.parametrize("letter", ["x", "文", '"'], ids=["one byte", "three bytes", "escaped"])
+def test_a_text_that_was_not_stored_fits_into_its_message(letter: str, characters: int) -> None:
+    size = len(json.dumps(letter, ensure_ascii=False).encode()) - 2
+    read = record(text=letter * (characters // size), tags=tuple(f"tag {number}" for number in range(40)))
+    sightings = tuple(m.Sighting(feed=f"feed-{number:056d}", feed_date=AT, seen_at=AT) for number in range(40))
+    said = m.build_message(read, None, publication(text_ref=None, sightings=sightings))
+    if m.may_outgrow(read, 65_536):
+        assert characters > 48_000
+    else:
+        assert json.loads(m.frozen_body(said, 65_536)) == said
+
+
+def test_a_text_over_the_cap_is_always_stored() -> None:
+    assert m.may_outgrow(record(text="x" * 65_536), 65_536)
+    assert m.may_outgrow(record(text="x"), 4096)
+    assert not m.may_outgrow(record(text="x" * 16_000), 65_536)

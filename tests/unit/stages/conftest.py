@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from config.settings import Settings
 from tests.newsserver import NewsServer
@@ -18,7 +19,7 @@ from tests.stack import FAST
 from worker import stages, wiring
 from worker.ledger import articles, feeds
 from worker.ledger.migrate import migrate
-from worker.ledger.tables import Row
+from worker.ledger.tables import Row, spool
 from worker.publish.lines import LinesPublisher
 from worker.stages import Deps
 from worker.urls import gate_key
@@ -88,6 +89,11 @@ class Line:
 
     def ends(self) -> list[tuple[str, str | None]]:
         return sorted((row.state, row.reason) for row in self.rows())
+
+    def in_hand(self) -> tuple[set[str], set[str]]:
+        """Keys of what is spooled: in the ledger, and in the archive store."""
+        with self.deps.ledger.reading() as tx:
+            return set(tx.scalars(sa.select(spool.c.key))), set(self.deps.store.keys("spool/"))
 
     @property
     def messages(self) -> list[dict[str, Any]]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import io
+import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,12 @@ def item(link: str, **values: Any) -> dict[str, Any]:
 
 def one_article(site: NewsServer, path: str = "/news/ferry.html", **page: Any) -> str:
     return site.page(path, article_page("The ferry sails again", paragraphs(1)), **page)
+
+
+def large_article(site: NewsServer, path: str = "/news/ferry.html") -> str:
+    """More than the ledger takes in hand, however well it is packed."""
+    ballast = f"<!-- {base64.b64encode(random.Random(1).randbytes(400_000)).decode()} -->"
+    return site.page(path, article_page("The ferry sails again", paragraphs(1)) + ballast)
 
 
 def follow_one(line: Line, site: NewsServer, link: str, **values: Any) -> None:
@@ -335,20 +344,25 @@ class BrokenStore:
         self.real, self.down = real, True
 
     def __getattr__(self, name: str) -> Any:
-        if self.down:
+        if self.down and name != "is_remote":
             raise UnavailableError("the store is down")
         return getattr(self.real, name)
 
 
-def test_an_outage_of_our_own_store_counts_nothing_against_an_article(line: Line, site: NewsServer) -> None:
-    line.follow("ferry", site.feed("/feed.xml", [item(one_article(site))]))
+@pytest.mark.parametrize(
+    ("page", "gets_to"), [(one_article, State.PICTURED), (large_article, State.DISCOVERED)], ids=["small", "large"]
+)
+def test_an_outage_of_our_own_store_counts_nothing_against_an_article(
+    line: Line, site: NewsServer, page: Callable[[NewsServer], str], gets_to: State
+) -> None:
+    line.follow("ferry", site.feed("/feed.xml", [item(page(site))]))
     line.poll()
     store = BrokenStore(line.deps.store)
     line.deps = dataclasses.replace(line.deps, store=store)
     for _ in range(10):
         line.run()
         line.later(seconds=11)
-    assert (line.row().state, line.row().attempts) == (State.DISCOVERED, 0)
+    assert (line.row().state, line.row().attempts) == (gets_to, 0)
     store.down = False
     line.later(minutes=10)
     line.run()
@@ -418,12 +432,3 @@ def test_a_page_once_fetched_is_not_fetched_again_because_something_later_failed
     line.run()
     assert line.ends() == [("published", None)]
     assert site.requests["/news/ferry.html"] == 1
-
-
-def test_upkeep_sweeps_the_spool_after_the_article_s_end(line: Line, site: NewsServer) -> None:
-    follow_one(line, site, one_article(site))
-    assert list(line.deps.store.keys("spool/"))
-    assert stages.upkeep(line.deps)["spool"] == 0
-    line.later(hours=2)
-    assert stages.upkeep(line.deps)["spool"] == 1
-    assert list(line.deps.store.keys("spool/")) == []

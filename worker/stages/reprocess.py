@@ -1,0 +1,444 @@
+"""Reprocess: the archive read again with today's rules. First the comparison, then revisions where something changed.
+
+A run goes over the articles twice: to compare all of them, and, if the new reading is no worse, to write revisions of
+those that differ. How far it is stands in the ledger, each step with what came of it, so that an interrupted run goes
+on. No site is asked for anything, unless pages that were never reached are to be fetched: that is then done by the
+line, like any other download.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Literal
+
+import msgspec
+from sqlalchemy.engine import Connection
+
+from worker.archive.exchange import read_exchange
+from worker.archive.store import MissingObjectError
+from worker.errors import NewsmillError, QuarantineError, UnavailableError
+from worker.extract.compare import Comparison, compare, is_same_picture, side_by_side
+from worker.ledger import articles, feeds, reprocessings
+from worker.ledger.reprocessings import Revision, Selection
+from worker.ledger.tables import Row
+from worker.model import ArticleRecord, Entry, Hop, Picture, State
+from worker.stages import spool
+from worker.stages.deps import Deps, packed, unpacked
+from worker.stages.revisions import Earlier, change_of, earlier, earlier_or_published, has_page, read
+from worker.text import text_sha256
+from worker.urls import gate_key, picture_key
+
+log = logging.getLogger("newsmill")
+
+AT_ONCE = 25  # articles whose bundles are in memory together
+NOTED_EVERY_S = 5.0  # how often a comparison's progress is saved: its list of what differs may be long
+WORST_KEPT = 20
+LISTED = 200  # articles of a kind that are named; all are counted
+ASKED_AGAIN_AFTER = timedelta(days=1)  # a page that a re-fetch did not bring is left alone for so long
+
+Progress = Callable[[int, int], None]  # done, of how many
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """An article in a list, and what is to be said of it."""
+
+    article_id: str
+    url: str | None
+    title: str | None
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One article before and after, around its first difference."""
+
+    article_id: str
+    url: str | None
+    title: str | None
+    fields: tuple[str, ...]
+    ratio: float
+    shown: str  # the field that is shown
+    old: str
+    new: str
+    badness: tuple[bool, float, float, int]
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What a run found and did so far; kept as JSON."""
+
+    up_to: int  # the newest row when it began
+    phase: Literal["compare", "write", "done"] = "compare"
+    total: int = 0  # articles to look at
+    looked_at: int = 0
+    compared: int = 0
+    worse: int = 0  # lost text, title, date or picture, or most of the text, or are no articles any more
+    differing: int = 0  # in what is worth a revision
+    fields: dict[str, dict[str, int]] = field(default_factory=dict)  # field -> how it changed -> articles
+    worst: list[Sample] = field(default_factory=list)
+    lost: list[Named] = field(default_factory=list)  # no articles any more
+    lost_count: int = 0
+    became: list[Named] = field(default_factory=list)  # were none, and are
+    became_count: int = 0
+    to_fetch: int = 0
+    in_hand: int = 0  # left alone: a later revision is on its way
+    asked_lately: int = 0  # left alone: fetched again in vain a short while ago
+    problems: list[Named] = field(default_factory=list)  # could not be read
+    problem_count: int = 0
+    todo: list[int] = field(default_factory=list)  # rows that something is to be done about, ascending
+    revisions: int = 0  # written
+    retried: int = 0
+    fetching: int = 0
+    overtaken: int = 0  # somebody else was quicker, or it does not differ any more
+
+    @property
+    def worse_share(self) -> float:
+        """Of the articles compared, [0, 1]."""
+        return self.worse / self.compared if self.compared else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Over which articles, and where it stands in the ledger; without an id it leaves no trace."""
+
+    selection: Selection
+    refetch: bool
+    limit: int | None = None  # articles to look at
+    id: int | None = None
+
+
+# ---------------------------------------------------------------- one article
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Looked:
+    """What became of one article."""
+
+    row: Row
+    what: Literal["same", "differs", "lost", "became", "fetch", "in-hand", "asked", "problem"]
+    comparison: Comparison | None = None
+    sample: Sample | None = None
+    detail: str = ""
+    revision: Revision | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Given:
+    """What is in the ledger beside the rows."""
+
+    feeds: Mapping[int, Row]
+    entries: Mapping[int, bytes]
+    spooled: Mapping[str, bytes]
+
+
+def _load(tx: Connection, rows: Sequence[Row]) -> _Given:
+    rejected = [row for row in rows if row.state == State.REJECTED]
+    return _Given(
+        feeds=feeds.by_ids(tx, sorted({row.feed_id for row in rows})),
+        entries=articles.entry_bodies(tx, [row.id for row in rejected]),
+        spooled=spool.held(tx, rejected),
+    )
+
+
+def _look(deps: Deps, run: Run, row: Row, given: _Given) -> _Looked:
+    """Read one article again. Raises: UnavailableError: the store is away."""
+    if row.in_hand:
+        return _Looked(row=row, what="in-hand")
+    try:
+        if row.state == State.REJECTED:
+            return _rejected_again(deps, row, given)
+        may_fetch = run.refetch and row.url is not None
+        if may_fetch and not has_page(row):
+            return _to_fetch(deps, row)
+        try:
+            was = earlier(deps, row)
+        except QuarantineError:
+            if not may_fetch:
+                raise
+            return _to_fetch(deps, row)
+        return _read_again(deps, run, row, given.feeds[row.feed_id], was=was)
+    except UnavailableError:
+        raise
+    except Exception as error:  # noqa: BLE001 - costs its own article only; logged, listed, and reported when a surprise
+        return _Looked(row=row, what="problem", detail=problem_of(deps, row, error))
+
+
+def problem_of(deps: Deps, row: Row, error: Exception) -> str:
+    """What is wrong with one article, for a list; logged, and reported when it is a surprise."""
+    fields = {"article_id": row.article_id, "error": f"{type(error).__name__}: {error}"[:300]}
+    log.warning("reprocess.trouble", extra=fields)
+    if not isinstance(error, NewsmillError):
+        deps.report(error, stage="reprocess", tags={"article_id": row.article_id, "feed": row.slug})
+    return str(error)[:300] or type(error).__name__
+
+
+def _read_again(deps: Deps, run: Run, row: Row, feed: Row, *, was: Earlier) -> _Looked:
+    record = read(was.page, was.entry, row, feed, cap_bytes=deps.settings.page_cap_bytes)
+    if record.not_article is not None:
+        return _Looked(row=row, what="lost", detail=record.not_article)
+    comparison = compare(was.record, record, picture=was.picture)
+    if not comparison.changes:
+        return _Looked(row=row, what="same", comparison=comparison)
+    shown, old, new = side_by_side(was.record, record, comparison, picture=was.picture)
+    sample = Sample(
+        article_id=row.article_id,
+        url=row.url,
+        title=record.title or row.title,
+        fields=tuple(comparison.changes),
+        ratio=comparison.ratio,
+        shown=shown,
+        old=old,
+        new=new,
+        badness=comparison.badness,
+    )
+    if not comparison.is_revision:
+        return _Looked(row=row, what="same", comparison=comparison, sample=sample)
+    revision = _revision(deps, run, row, was=was, record=record, comparison=comparison)
+    return _Looked(row=row, what="differs", comparison=comparison, sample=sample, revision=revision)
+
+
+def _rejected_again(deps: Deps, row: Row, given: _Given) -> _Looked:
+    """Is what was found to be no article one by now?"""
+    note, body = row.exchange, given.entries.get(row.id)
+    page: Hop | None = None
+    if note.get("key") and note.get("problem") is None:
+        try:
+            page = read_exchange(spool.read(deps, given.spooled, note["key"])).final
+        except MissingObjectError:
+            return _Looked(row=row, what="same")  # nothing is left to read it from: a retry would fetch it
+    entry = unpacked(body, Entry) if body is not None else None
+    record = read(page, entry, row, given.feeds[row.feed_id], cap_bytes=deps.settings.page_cap_bytes)
+    if record.not_article is not None:
+        return _Looked(row=row, what="same")
+    return _Looked(row=row, what="became", detail=f"was set aside as {row.reason}")
+
+
+def _to_fetch(deps: Deps, row: Row) -> _Looked:
+    """A revision whose page is fetched by the line, which then finds out whether anything changed."""
+    if row.reached_at is not None:
+        return _Looked(row=row, what="same")
+    if row.asked_at is not None and row.asked_at > deps.clock() - ASKED_AGAIN_AFTER:
+        return _Looked(row=row, what="asked")
+    entry = earlier_or_published(deps, row).entry
+    values = {"state": State.DISCOVERED, "host": gate_key(row.url)}
+    body = packed(entry) if entry is not None else None
+    return _Looked(row=row, what="fetch", revision=Revision(base=row, values=values, record=None, entry=body))
+
+
+def _revision(
+    deps: Deps, run: Run, row: Row, *, was: Earlier, record: ArticleRecord, comparison: Comparison
+) -> Revision:
+    """A revision that came of the archive: all that is left to do is to archive and publish it.
+
+    Its exchange's note has no key: the page lies in an earlier revision's bundle. A picture that nobody has fetched yet
+    is only named, unless sites may be asked.
+    """
+    now = deps.clock()
+    note = {name: (row.exchange or {}).get(name) for name in ("status", "url_final", "truncated", "robots", "problem")}
+    picture = _picture(row, was, record)
+    to_picture = run.refetch and picture is None and bool(record.image_candidates)
+    named = picture or _named(record)
+    values = {
+        "state": State.EXTRACTED if to_picture else State.PICTURED,
+        "title": record.title or row.title,
+        "text_sha256": text_sha256(record.text),
+        "downloaded_at": row.downloaded_at,
+        "extracted_at": now,
+        "pictured_at": None if to_picture else now,
+        "exchange": note,
+        "picture": None if to_picture or named is None else {**msgspec.to_builtins(named), "spool": None},
+        "change": change_of(comparison, previous=row.revision),
+    }
+    entry = packed(was.entry) if was.entry is not None else None
+    return Revision(base=row, values=values, record=packed(record), entry=entry)
+
+
+def _picture(row: Row, was: Earlier, record: ArticleRecord) -> Picture | None:
+    """The picture that is there already, with what is said of it now; None: another one was chosen."""
+    if row.picture is None or not is_same_picture(was.picture, was.record.image_candidates, record.image_candidates):
+        return None
+    kept = msgspec.convert({name: value for name, value in row.picture.items() if name != "spool"}, Picture)
+    now = next((one for one in record.image_candidates if picture_key(one.url) == picture_key(kept.url)), None)
+    if now is None:
+        return kept
+    return replace(kept, proxied_url=now.proxied_url, caption=now.caption, credit=now.credit, chosen_by=now.chosen_by)
+
+
+def _named(record: ArticleRecord) -> Picture | None:
+    if not record.image_candidates:
+        return None
+    first = record.image_candidates[0]
+    return Picture(
+        url=first.url,
+        proxied_url=first.proxied_url,
+        caption=first.caption,
+        credit=first.credit,
+        chosen_by=first.chosen_by,
+        problem="not fetched: it was found in the archive",
+    )
+
+
+def _looks(deps: Deps, run: Run, rows: Sequence[Row]) -> list[_Looked]:
+    """Look at these articles; fewer, the first ones, when we are asked to stop."""
+    given = deps.loaded(lambda tx: _load(tx, rows))
+    if deps.store.is_remote:  # reading waits for a network
+        return list(deps.threads.map(lambda row: _look(deps, run, row, given), rows))
+    looked = []
+    for row in rows:
+        if deps.stopping.is_set():
+            break
+        looked.append(_look(deps, run, row, given))
+    return looked
+
+
+# ---------------------------------------------------------------- the comparison
+
+
+def fresh_tally(tx: Connection, selection: Selection, *, limit: int | None) -> Tally:
+    """Of a run that begins now."""
+    up_to = reprocessings.last_row(tx)
+    total = reprocessings.count(tx, selection, up_to=up_to)
+    return Tally(up_to=up_to, total=total if limit is None else min(total, limit))
+
+
+def compare_all(deps: Deps, run: Run, tally: Tally, *, after: int, progress: Progress) -> None:
+    """Compare every article of a run; what is found is added to the tally, and saved with how far the run is.
+
+    Ends early when we are asked to stop: the tally's phase then still is ``compare``.
+    Raises: UnavailableError: the database or the store is away.
+    """
+    noted_at = time.monotonic()
+    while not deps.stopping.is_set():
+        rows = next_rows(deps, run, looked_at=tally.looked_at, up_to=tally.up_to, after=after)
+        if not rows:
+            tally.phase, after = "write", 0
+            break
+        for looked in _looks(deps, run, rows):
+            _count(tally, looked)
+            after = looked.row.id
+        progress(tally.looked_at, tally.total)
+        if time.monotonic() - noted_at > NOTED_EVERY_S:
+            _keep(deps, run, tally, after)
+            noted_at = time.monotonic()
+    _keep(deps, run, tally, after)
+
+
+def next_rows(deps: Deps, run: Run, *, looked_at: int, up_to: int, after: int) -> list[Row]:
+    """The next articles to look at, few enough to be in memory together; none: that was all."""
+    limit = AT_ONCE if run.limit is None else min(AT_ONCE, run.limit - looked_at)
+    if limit <= 0:
+        return []
+    return deps.loaded(lambda tx: reprocessings.chosen(tx, run.selection, after=after, up_to=up_to, limit=limit))
+
+
+def _keep(deps: Deps, run: Run, tally: Tally, after: int) -> None:
+    if run.id is not None:
+        run_id, kept = run.id, msgspec.to_builtins(tally)
+        deps.saved(lambda tx: reprocessings.keep(tx, run_id, last_pk=after, tally=kept))
+
+
+def _count(tally: Tally, looked: _Looked) -> None:
+    row = looked.row
+    tally.looked_at += 1
+    if looked.what in {"differs", "became", "fetch"}:
+        tally.todo.append(row.id)
+    if looked.what == "in-hand":
+        tally.in_hand += 1
+    elif looked.what == "asked":
+        tally.asked_lately += 1
+    elif looked.what == "fetch":
+        tally.to_fetch += 1
+    elif looked.what == "problem":
+        tally.problem_count += 1
+        _list(tally.problems, looked)
+    elif looked.what == "became":
+        tally.became_count += 1
+        _list(tally.became, looked)
+    elif looked.what == "lost":
+        tally.compared += 1
+        tally.worse += 1
+        tally.lost_count += 1
+        _list(tally.lost, looked)
+    elif looked.comparison is not None:
+        _count_comparison(tally, looked.comparison, looked.sample)
+
+
+def _list(names: list[Named], looked: _Looked) -> None:
+    row = looked.row
+    if len(names) < LISTED:
+        names.append(Named(article_id=row.article_id, url=row.url, title=row.title, what=looked.detail))
+
+
+def _count_comparison(tally: Tally, comparison: Comparison, sample: Sample | None) -> None:
+    tally.compared += 1
+    tally.worse += comparison.is_worse
+    tally.differing += comparison.is_revision
+    for name, how in comparison.changes.items():
+        counts = tally.fields.setdefault(name, {})
+        counts[how] = counts.get(how, 0) + 1
+    if sample is not None and comparison.is_revision:
+        tally.worst = heapq.nlargest(WORST_KEPT, [*tally.worst, sample], key=lambda one: tuple(one.badness))
+
+
+# ---------------------------------------------------------------- revisions
+
+
+def write_all(deps: Deps, run: Run, tally: Tally, *, after: int, progress: Progress) -> Tally:
+    """Send down the line what the comparison found: revisions, retries, re-fetches.
+
+    Each step is saved together with how far the run is. What changed hands since it was compared is left alone.
+    Returns: the tally with what was done; its phase is ``done``, unless we were asked to stop before.
+    Raises: UnavailableError: the database or the store is away.
+    """
+    todo = [article_pk for article_pk in tally.todo if article_pk > after]
+    while todo and not deps.stopping.is_set():
+        ids = todo[:AT_ONCE]
+        rows = deps.loaded(lambda tx: reprocessings.chosen_again(tx, run.selection, ids))  # noqa: B023 - called at once
+        looked = _looks(deps, run, rows)
+        if len(looked) < len(rows):  # we are asked to stop
+            ids = [article_pk for article_pk in ids if article_pk < rows[len(looked)].id]
+        if ids:
+            tally = _saved(deps, run, tally, looked, ids)
+        todo = todo[len(ids) :]
+        progress(len(tally.todo) - len(todo), len(tally.todo))
+    if todo:
+        return tally
+    finish(deps, run)
+    return replace(tally, phase="done")
+
+
+def finish(deps: Deps, run: Run) -> None:
+    """Whoever asks for the same again begins from the start."""
+    if run.id is not None:
+        run_id = run.id
+        deps.saved(lambda tx: reprocessings.finish(tx, run_id, now=deps.clock()))
+
+
+def _saved(deps: Deps, run: Run, tally: Tally, looked: Sequence[_Looked], ids: Sequence[int]) -> Tally:
+    revisions = [one.revision for one in looked if one.revision is not None]
+    became = [one.row.id for one in looked if one.what == "became"]
+    now = deps.clock()
+
+    def save(tx: Connection) -> Tally:
+        added = reprocessings.add_revisions(tx, run.selection, revisions, now=now)
+        fetching = sum(one.values["state"] == State.DISCOVERED for one in added)
+        retried = articles.retry(tx, became, now=now, host_of=gate_key)
+        reprocessings.put_behind(tx, retried)
+        done = replace(
+            tally,
+            revisions=tally.revisions + len(added) - fetching,
+            fetching=tally.fetching + fetching,
+            retried=tally.retried + len(retried),
+            overtaken=tally.overtaken + len(ids) - len(added) - len(retried),
+        )
+        if run.id is not None:
+            reprocessings.keep(tx, run.id, last_pk=ids[-1], tally=msgspec.to_builtins(done))
+        return done
+
+    return deps.saved(save)
