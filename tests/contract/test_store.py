@@ -831,7 +831,7 @@ def test_a_fork_of_a_process_that_used_a_store_is_told_so_instead_of_waiting_for
     s3_endpoint: str, bucket: str
 ) -> None:
     script = (
-        "import os, sys; from worker.archive.objectstore import S3Store\n"
+        "import os, sys; from worker.archive.objectstore import S3Credentials, S3Store\n"
         "store = S3Store(sys.argv[2], endpoint_url=sys.argv[1],\n"
         "                credentials=S3Credentials(access_key_id='a', secret_access_key='b'))\n"
         "store.put('a', b'x')\n"

@@ -75,7 +75,8 @@ def test_every_recorded_item_becomes_one_article_and_one_message(
     installation: Stack, consumer: Consumer, site: NewsServer, sites: list[NewsServer], shared: Path
 ) -> None:
     urls: Counter[str] = Counter()
-    for name in ("voa", "bbc", "dw", "rfi"):
+    names = ("voa", "bbc", "dw", "rfi") if installation.kind == "sqlite-embedded" else ("bbc", "dw")
+    for name in names:
         items = []
         for number, path in enumerate(sorted((shared / "seed-data" / "archive" / name).glob("*.md"))):
             recorded = read(path)

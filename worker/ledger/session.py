@@ -107,7 +107,7 @@ def _engine(url: str, pool_size: int) -> Engine:
         connect_args={
             "connect_timeout": 10,
             "application_name": "newsmill",
-            "options": "-c timezone=UTC -c statement_timeout=60000 -c idle_in_transaction_session_timeout=60000",
+            "options": "-c timezone=UTC -c statement_timeout=60000 -c idle_in_transaction_session_timeout=20000",
         },
     )
 
