@@ -27,7 +27,7 @@ from worker.stages import Deps
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 MOST_WRITES, MOST_READS = 4.0, 2.0  # of an article, at an object store
-SHORT_ARTICLES, SHORT_REQUESTS = 40, 20
+SHORT_ARTICLES, SHORT_REQUESTS, SHORT_DOCUMENTS = 40, 20, "bbc"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,8 @@ def main(given: Sequence[str] | None = None) -> int:
         progress("archiving, compacting and verifying")
         figures += keeping(deps, kept, faults)
         progress("importing documents")
-        figures += importing(deps, asked.documents, kept, Path(folder) / "documents", faults)
+        documents = asked.documents / SHORT_DOCUMENTS if asked.short else asked.documents
+        figures += importing(deps, documents, kept, Path(folder) / "documents", faults)
     progress("the line on an S3 endpoint")
     requests = requests_an_article(pages[: SHORT_REQUESTS if asked.short else asked.requests])
     figures += _requested(requests)
