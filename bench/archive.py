@@ -26,7 +26,7 @@ from bench.report import machine
 from worker.stages import Deps
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
-MOST_WRITES, MOST_READS = 4.0, 2.0  # of an article, at an object store
+MOST_WRITES, MOST_READS = 4.0, 2.0  # of an article, at an object store; a text too long for its message is one more
 SHORT_ARTICLES, SHORT_REQUESTS, SHORT_DOCUMENTS = 40, 20, "bbc"
 
 
@@ -74,8 +74,9 @@ def main(given: Sequence[str] | None = None) -> int:
     progress("the line on an S3 endpoint")
     requests = requests_an_article(pages[: SHORT_REQUESTS if asked.short else asked.requests])
     figures += _requested(requests)
-    if requests.writes > MOST_WRITES or requests.reads > MOST_READS:
-        faults.append(f"{requests.writes:.2f} writes and {requests.reads:.2f} reads an article at the object store")
+    writes = requests.writes - requests.by_place.get("writes text", 0.0)
+    if writes > MOST_WRITES or requests.reads > MOST_READS:
+        faults.append(f"{writes:.2f} writes and {requests.reads:.2f} reads an article at the object store")
     if asked.json:
         print(json.dumps({"machine": machine(), "figures": list(map(asdict, figures)), "faults": faults}, indent=2))
     else:
