@@ -21,7 +21,7 @@ DOORS = {
     "kombu": ("worker/publish/broker.py",),
     "sqlalchemy": ("worker/ledger/", "worker/stages/", "worker/cli/"),
     "alembic": ("worker/ledger/",),
-    "fastwarc": ("worker/archive/",),
+    "fastwarc": (),
     "obstore": ("worker/archive/objectstore.py",),
     "PIL": ("worker/extract/picture.py",),
     "trafilatura": ("worker/extract/",),

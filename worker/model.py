@@ -19,6 +19,8 @@ def require_utc(name: str, moment: datetime | None) -> None:
 
 # ---------------------------------------------------------------- feeds
 
+LONGEST_TITLE = 1000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enclosure:
@@ -36,8 +38,8 @@ class Entry:
 
     guid: str | None
     url: str | None  # absolute http(s) or None
-    title: str | None  # plain text, one line, at most 1,000 characters
-    title_raw: str | None = None  # as the feed wrote it, blanks and markup kept; None: as ``title``
+    title: str | None  # plain text, one line, at most LONGEST_TITLE characters
+    title_raw: str | None = None  # as the feed wrote it, blanks and markup kept; None: as ``title``, or longer
     summary_html: str | None = None  # description / atom:summary
     content_html: str | None = None  # content:encoded / atom:content
     published_at: datetime | None = None

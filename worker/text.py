@@ -503,3 +503,20 @@ def text_sha256(text: str) -> str:
     """SHA-256 (hex) of the text in NFC with white space folded: layout does not count, wording does."""
     folded = " ".join(unicodedata.normalize("NFC", text).split())
     return hashlib.sha256(folded.encode("utf-8", "replace")).hexdigest()
+
+
+_FOLD = re.compile(r"\r?\n[ \t]+")
+_FIELD = re.compile(r"([!-9;-~]+)[ \t]*:(.*)")
+
+
+def header_fields(block: bytes) -> tuple[tuple[str, str], ...]:
+    """Names and values of a header block, in order, case and duplicates kept; lines that are no header are skipped, as
+    browsers do.
+
+    http.client takes the block for a mail's: it would need seconds for one Content-Type of many semicolons, and stop
+    at the first line that is no header.
+    Source: RFC 9112 5.2 (a folded line goes on with a blank) and 2.2 (so does one with a bare CR).
+    """
+    lines = _FOLD.sub(" ", block.decode("latin-1")).split("\n")
+    found = [_FIELD.fullmatch(line) for line in lines]
+    return tuple((field[1], field[2].strip(" \t\r").replace("\r", " ")) for field in found if field)

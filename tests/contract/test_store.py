@@ -300,6 +300,16 @@ def test_a_check_of_a_good_store_passes_and_leaves_nothing(store: Store) -> None
     assert list(store.keys("")) == []
 
 
+def test_a_check_sees_that_what_is_there_is_written_over(tmp_path: Path) -> None:
+    class Careless(FileStore):
+        def put(self, key: str, data: bytes, **_: object) -> bool:
+            return super().put(key, data)
+
+    with pytest.raises(UnavailableError, match="asked to leave alone"):
+        Careless(tmp_path).check()
+    assert list(FileStore(tmp_path).keys("")) == []
+
+
 # ---------------------------------------------------------------- a folder
 
 
@@ -794,6 +804,45 @@ def test_a_server_that_does_not_delete_is_believed() -> None:
         store = hurried(server)
         with pytest.raises(UnavailableError, match="AccessDenied"):
             store.delete_all(["a", "b"])
+
+
+HEADS = ("size", "exists", "signed_url")  # their 404 has no body that could say what is not there
+
+
+@pytest.mark.parametrize(
+    "operation", [pytest.param(one, id=name) for one, name in zip(REQUESTS, NAMES, strict=True) if name not in HEADS]
+)
+def test_a_wrong_address_is_not_taken_for_a_lost_object(operation: Callable[[Store], object]) -> None:
+    """An article whose bytes the store lost is fetched again, and set aside in the end."""
+    with (
+        Server(answers(b"HTTP/1.1 404 Not Found", b"<html>no such page</html>")) as server,
+        pytest.raises(UnavailableError, match="404 Not Found"),
+    ):
+        operation(hurried(server))
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "cure"),
+    [
+        (b"404 Not Found", b"NoSuchBucket", "correct ARCHIVE_URL"),
+        (b"403 Forbidden", b"AccessDenied", "rights to put, get, delete and list"),
+        (b"403 Forbidden", b"InvalidAccessKeyId", "correct AWS_ACCESS_KEY_ID"),
+        (b"403 Forbidden", b"SignatureDoesNotMatch", "AWS_SECRET_ACCESS_KEY"),
+        (b"400 Bad Request", b"ExpiredToken", "AWS_SESSION_TOKEN"),
+        (b"400 Bad Request", b"AuthorizationHeaderMalformed", "correct AWS_REGION"),
+        (b"501 Not Implemented", b"NotImplemented", "needs conditional writes"),
+        (b"301 Moved Permanently", b"PermanentRedirect", "region"),
+    ],
+)
+def test_what_does_not_pass_by_itself_is_told_with_its_cure(status: bytes, code: bytes, cure: str) -> None:
+    body = b"<Error><Code>" + code + b"</Code></Error>"
+    with (
+        Server(answers(b"HTTP/1.1 " + status, body)) as server,
+        pytest.raises(UnavailableError, match=cure) as raised,
+    ):
+        hurried(server).put("a", b"x")
+    assert "PUT" in str(raised.value)
+    assert len(server.asked) == 1 or status.startswith(b"5")
 
 
 def test_what_the_server_quotes_of_the_request_is_not_told_on() -> None:

@@ -9,9 +9,10 @@ import pytest
 from fastwarc.warc import ArchiveIterator
 
 from tests.tools.conftest import Given, exported, tool, wanted
-from tests.tools.corpus import Corpus
+from tests.tools.corpus import HOSTILE_TITLE, Corpus
 from worker.archive.index import as_cdxj, index_lines
 from worker.archive.records import read_records
+from worker.ledger.kept import Span
 from worker.stages.export import export_wacz
 from worker.wiring import now_utc
 
@@ -119,9 +120,11 @@ def test_the_exported_index_is_the_one_cdxj_indexer_makes(corpus: Corpus, tmp_pa
     assert taken_apart(ours) == taken_apart(done.stdout.splitlines())
 
 
-def test_wacz_validates_the_exported_one(corpus: Corpus, tmp_path: Path) -> None:
+@pytest.mark.parametrize("title", ["", HOSTILE_TITLE[:4], "Only in the feed"], ids=["all", "hostile", "without a page"])
+def test_wacz_validates_the_exported_one(corpus: Corpus, tmp_path: Path, title: str) -> None:
     target = tmp_path / "all.wacz"
-    export_wacz(wanted(corpus), target, now=now_utc())
+    span = Span(pks=(corpus.row(title).id,)) if title else Span()
+    export_wacz(wanted(corpus, span), target, now=now_utc())
     done = tool("wacz", "validate", "-f", target)
     assert (done.returncode, done.stdout.splitlines()[-1:]) == (
         0,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from worker.archive.exchange import header_fields, split_http
+from worker.archive.exchange import fields_of, split_http
 from worker.archive.index import IndexLine, lines_of
 from worker.archive.records import (
     StoredRecord,
@@ -103,7 +103,7 @@ def bundle(
     file = _File(named=f"{article_id}-{revision}", software=software, written_at=written_at)
     page_id, page = _add_page(file, exchange_data, held) if exchange_data else (None, held)
     if picture_data:
-        file.copy(list(read_heads(picture_data)), picture_data)
+        file.copy(read_heads(picture_data), picture_data)
     facts = json.dumps(metadata, ensure_ascii=False, allow_nan=False, sort_keys=True).encode("utf-8", "replace")
     about = page_id or (page.record_id if page else None)
     facts_id = file.add("metadata", facts, "application/json", url=f"urn:metadata:{page_url}", refers_to=about)
@@ -158,7 +158,7 @@ class _File:
             "isPartOf": part_of or named,
         }
         block = "".join(f"{name}: {value}\r\n" for name, value in facts.items()).encode()
-        self.add("warcinfo", block, "application/warc-fields", fields={"WARC-Filename": f"{named}.warc.gz"})
+        self.add("warcinfo", block, "application/warc-fields")  # no WARC-Filename: compaction would make it a lie
 
     def add(
         self,
@@ -169,7 +169,6 @@ class _File:
         url: str | None = None,
         refers_to: str | None = None,
         payload_start: int | None = None,
-        fields: Mapping[str, str] | None = None,
     ) -> str:
         """Write a record of our own. Returns: its id, derived from what it is part of, says, and when that was read."""
         block_digest = digest(block)
@@ -184,19 +183,19 @@ class _File:
                 block_digest=block_digest,
                 url=url,
                 payload_start=payload_start,
-                fields={**({"WARC-Refers-To": f"<{refers_to}>"} if refers_to else {}), **(fields or {})},
+                fields={"WARC-Refers-To": f"<{refers_to}>"} if refers_to else {},
             )
         )
         return record_id
 
     def put(self, written: WrittenRecord, *, block: bytes = b"") -> None:
         """Add a record that was just written. ``block``: for the index; nothing but an answer's head is read of it."""
-        record = StoredRecord(fields=written.fields, block=block, start=0)
+        record = StoredRecord(fields=written.fields, block=block, start=0, end=len(written.data))
         self.copy([record], written.data)
 
-    def copy(self, records: Sequence[StoredRecord], data: bytes) -> None:
+    def copy(self, records: Iterable[StoredRecord], data: bytes) -> None:
         """Add members as they are; ``records``: what was read of them."""
-        self.lines += lines_of(records, end=len(data), shift=self._size)
+        self.lines += lines_of(records, shift=self._size)
         self.parts.append(data)
         self._size += len(data)
 
@@ -261,6 +260,6 @@ def _taken_apart(record: StoredRecord) -> BundleRecord:
         date=record.moment("warc-date"),
         content_type=record.fields.get("content-type"),
         http_head=head,
-        headers=header_fields(head) if is_http else (),
+        headers=fields_of(head) if is_http else (),
         payload=bytes(payload),
     )

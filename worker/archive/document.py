@@ -154,6 +154,12 @@ def feed_document(
     return _written(title, url, feed_date or discovered_at, body)
 
 
+def converted_document(document: Document, *, feed_date: datetime | None, discovered_at: datetime) -> bytes:
+    """A document of a variant, written in the layout; a body on several lines keeps its words apart."""
+    body = _on_one_line(document.body.strip(_BLANKS))
+    return _written(document.title, document.url, feed_date or discovered_at, body)
+
+
 def _text_of(data: bytes) -> str:
     try:
         text = data.decode("utf-8-sig")
@@ -199,7 +205,7 @@ def _quoted(match: re.Match[str]) -> str:
 def _stated(date: str) -> int | None:
     try:
         moment = parsedate_to_datetime(date.strip())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return (moment - _EPOCH) // _MILLISECOND if moment.tzinfo else None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from email.parser import HeaderParser
 
 from worker.archive.records import (
     HEAD_END,
@@ -18,6 +17,7 @@ from worker.archive.records import (
 )
 from worker.errors import QuarantineError
 from worker.model import Exchange, Hop
+from worker.text import header_fields
 
 REDACTED = b"redacted"
 
@@ -26,9 +26,10 @@ _SET_COOKIE = frozenset({"set-cookie", "set-cookie2"})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _LINE_END = re.compile(rb"\r?\n")
 _ORIGINAL = b"X-Archive-Orig-"
-_FRAMING = re.compile(rb"^(?=(?:Transfer-Encoding|Content-Length):)", re.IGNORECASE | re.MULTILINE)
-_TRANSFER_CODING = re.compile(rb"^Transfer-Encoding:", re.IGNORECASE | re.MULTILINE)
-_REFRAMED = re.compile(rb"^X-Archive-Orig-(?=Transfer-Encoding:|Content-Length:)", re.MULTILINE | re.IGNORECASE)
+_FRAMING_NAMES = rb"(?:Transfer-Encoding|Content-Length)[ \t]*:"
+_FRAMING = re.compile(rb"^(?=" + _FRAMING_NAMES + rb")", re.IGNORECASE | re.MULTILINE)
+_REFRAMED = re.compile(rb"^X-Archive-Orig-(?=" + _FRAMING_NAMES + rb")", re.IGNORECASE | re.MULTILINE)
+_TRANSFER_CODING = re.compile(rb"^Transfer-Encoding[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _OUR_LENGTH = re.compile(rb"\r\nContent-Length: (\d+)\r\n\r\n\Z")
 
 
@@ -80,10 +81,9 @@ def split_http(block: bytes) -> tuple[bytes, memoryview]:
     return block[:start], memoryview(block)[start:]
 
 
-def header_fields(head: bytes) -> tuple[tuple[str, str], ...]:
-    """The headers of a head: order, case and duplicates kept, read by the parser that http.client uses."""
-    _, _, lines = head.partition(b"\r\n")
-    return tuple((name, str(value)) for name, value in HeaderParser().parsestr(lines.decode("latin-1")).items())
+def fields_of(head: bytes) -> tuple[tuple[str, str], ...]:
+    """The headers of a head, read by the rules of whoever fetched it: a page is then what it was when it came."""
+    return header_fields(head.partition(b"\n")[2])
 
 
 def _hop_records(hop: Hop, request: bytes, *, hide_cookies: bool) -> tuple[WrittenRecord, WrittenRecord]:
@@ -122,9 +122,7 @@ def _hop_records(hop: Hop, request: bytes, *, hide_cookies: bool) -> tuple[Writt
             fields={
                 **address,
                 **({"WARC-Truncated": truncated} if truncated else {}),
-                "X-Newsmill-Ended-At": written_moment(
-                    hop.ended_at
-                ),  # concurrent records share their WARC-Date, the beginning
+                "X-Newsmill-Ended-At": written_moment(hop.ended_at),  # WARC-Date is the beginning, for both records
             },
         ),
     )
@@ -191,7 +189,7 @@ def _hop(request: StoredRecord, response: StoredRecord) -> Hop:
         request_head=request.block,
         status=status,
         response_head=head,
-        headers=header_fields(head),
+        headers=fields_of(head),
         body=bytes(body),
         began_at=response.moment("warc-date"),
         ended_at=response.moment("x-newsmill-ended-at"),

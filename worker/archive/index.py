@@ -56,21 +56,16 @@ def index_lines(data: bytes) -> list[IndexLine]:
 
     Raises: QuarantineError: ``damaged-warc``.
     """
-    return lines_of(list(read_heads(data)), end=len(data))
+    return lines_of(read_heads(data))
 
 
-def lines_of(records: Sequence[StoredRecord], *, end: int, shift: int = 0) -> list[IndexLine]:
-    """The lines of records that follow each other; of their blocks, the HTTP heads are enough.
+def lines_of(records: Iterable[StoredRecord], *, shift: int = 0) -> list[IndexLine]:
+    """The lines of records; of their blocks, the HTTP heads are enough.
 
     Args:
-        end: Where the last one ends.
         shift: How far from the beginning of the data, as it will be, that of these records is.
     """
-    lines: list[IndexLine] = []
-    for record in reversed(records):
-        lines += reversed(_lines(record, start=record.start + shift, length=end - record.start))
-        end = record.start
-    return lines[::-1]
+    return [line for record in records for line in _lines(record, shift)]
 
 
 def pack_lines(lines: Sequence[IndexLine]) -> bytes:
@@ -108,12 +103,12 @@ def _shifted(fields: Mapping[str, str], shift: int) -> dict[str, str]:
     return {**fields, "offset": str(int(fields["offset"]) + shift)}
 
 
-def _lines(record: StoredRecord, *, start: int, length: int) -> list[IndexLine]:
+def _lines(record: StoredRecord, shift: int) -> list[IndexLine]:
     """The capture's line, if it is one, and the one by its id."""
     fields, url = record.fields, record.url
     timestamp = fields.get("warc-date", "")[:_DATE_CHARS].translate(_NOT_DIGITS)
     about = {} if url is None else {"url": url}
-    place = {"length": str(length), "offset": str(start)}
+    place = {"length": str(record.end - record.start), "offset": str(record.start + shift)}
     said = {name: fields[field] for name, field in _SAID if field in fields}
     by_id = IndexLine(
         urlkey=record.record_id, timestamp=timestamp, fields={"type": record.type, **about, **said, **place}

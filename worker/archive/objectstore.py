@@ -326,7 +326,7 @@ def _translated(key: str, *, not_ours: _Upload | None = None) -> Iterator[None]:
         if not_ours is not None and not_ours.trouble is not None:
             raise not_ours.trouble from None
         answer = _Answer.of(error)
-        if isinstance(error, FileNotFoundError) and answer.code != "NoSuchBucket":
+        if isinstance(error, FileNotFoundError) and answer.is_of_an_object:
             raise MissingObjectError(key) from None
         if isinstance(error, InvalidPathError):
             raise UnavailableError(
@@ -337,9 +337,20 @@ def _translated(key: str, *, not_ours: _Upload | None = None) -> Iterator[None]:
 
 
 _TOLD = re.compile(r"status code: (\d{3}[^:\n]*)|(HTTP error: [^\n]*)")
+_METHOD = re.compile(r"Error performing ([A-Z]+) ")
 _CODE = re.compile(r"<Code>(\w+)</Code>|\(code: (\w+)\)")
 _KIND = re.compile(r"kind: (\w+)")
 _NO_KEYS = re.compile(r"http://(?:169\.254\.|\[fd00:)")  # where machines and containers are told their role
+_WRONG_KEYS = "correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+_CURES = {  # of what does not pass by itself
+    "NoSuchBucket": "there is no such bucket: create it, or correct ARCHIVE_URL",
+    "AccessDenied": "these keys need the rights to put, get, delete and list objects there",
+    "InvalidAccessKeyId": _WRONG_KEYS,
+    "SignatureDoesNotMatch": _WRONG_KEYS,
+    "ExpiredToken": "AWS_SESSION_TOKEN is no longer valid",
+    "AuthorizationHeaderMalformed": "correct AWS_REGION",
+    "NotImplemented": "newsmill needs conditional writes (If-None-Match) of it",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -347,17 +358,27 @@ class _Answer:
     """What obstore's text says of the server's answer, the only place that has it."""
 
     code: str  # S3's name of the error; "" when the server gave none
+    method: str  # of the request; "" when none was made
     told: str
+
+    @property
+    def is_of_an_object(self) -> bool:
+        """Whether a 404 means an object: S3 says so by name, but to HEAD it cannot. Any other one is a wrong address's,
+        and must not be taken for a loss.
+        """
+        return self.code == "NoSuchKey" or self.method == "HEAD"
 
     @classmethod
     def of(cls, error: Exception) -> _Answer:
         text = str(error)
         named = _CODE.search(text)
         code = (named[1] or named[2]) if named else ""
+        performed = _METHOD.search(text)
+        method = performed[1] if performed else ""
         if _NO_KEYS.search(text.partition("\n")[0]):
-            return cls(code=code, told="no keys; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+            return cls(code=code, method=method, told="no keys; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
         said = _TOLD.search(text)
         kind = _KIND.search(text)
-        told = [said[1] or said[2] if said else text.partition("\n")[0].removeprefix("Generic S3 error: ")]
-        told += [word for word in (code, kind[1] if kind else "") if word]
-        return cls(code=code, told=", ".join(part.strip() for part in told))
+        answered = said[1] or said[2] if said else text.partition("\n")[0].rpartition(" - ")[2]
+        told = [f"{method} {answered}", code, kind[1] if kind else "", _CURES.get(code, "")]
+        return cls(code=code, method=method, told=", ".join(part.strip() for part in told if part))

@@ -12,22 +12,34 @@ import uuid
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from urllib.parse import quote
 
 from worker.errors import QuarantineError
 
-HEAD_END = b"\r\n\r\n"  # of an HTTP head
+HEAD_END = b"\r\n\r\n"  # of an HTTP head, and of a record's own
+MAX_BLOCK_BYTES = 256 * 1024 * 1024  # of a record that is read; bodies are at most 100 MiB, whatever is configured
 
 _GZIP_FRAMING = 31  # of zlib: no name, no time, so nothing but the content decides the bytes
 _SAMPLE_BYTES = 4096
 _RECORD_END = b"\r\n\r\n"
-_HEADS = 2  # the record's own and, in a record of HTTP, that of its message
+_HTTP = "application/http"
+_MAX_HEAD_BYTES = 256 * 1024  # of a record's own head, and of an HTTP message's, which is fetched up to half of that
 _FIRST_PIECE_BYTES = 4096
 _PIECE_BYTES = 64 * 1024
+_MOST_UNPACKED_BYTES = 1024 * 1024  # at a time, whatever a piece claims to hold
 _DENSE = 0.9
 _IDENTITIES = uuid.UUID("5b0f3f0e-6a3c-5d7e-9a51-3f1f0c7e2d44")  # the name space of our record ids
 _NOT_IN_A_FIELD = re.compile(r"[^\x21-\x7e]")
+_NOT_IN_A_URI = re.compile(r"[\"<>\\^`{|}]")  # RFC 3986, besides what is in no field
+
+
+class CutRecordError(QuarantineError):
+    """``damaged-warc``: the file ends within a record."""
+
+
+class _CutError(ValueError):
+    """A member that does not end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +49,7 @@ class StoredRecord:
     fields: Mapping[str, str]  # of the record itself; names in lower case
     block: bytes
     start: int  # where its gzip member begins, bytes from the beginning of what it was read from
+    end: int
 
     @property
     def type(self) -> str:
@@ -57,7 +70,7 @@ class StoredRecord:
             moment = datetime.fromisoformat(self.fields[name])
         except (KeyError, ValueError) as error:
             raise QuarantineError("damaged-warc", f"{self.record_id} has no {name}") from error
-        if moment.tzinfo is None:
+        if moment.utcoffset() != timedelta(0):
             raise QuarantineError("damaged-warc", f"{self.record_id}: {name} is not UTC")
         return moment
 
@@ -99,7 +112,7 @@ def write_record(
         "WARC-Type": kind,
         "WARC-Record-ID": f"<{record_id}>",
         "WARC-Date": written_moment(captured_at),
-        **({"WARC-Target-URI": url} if url is not None else {}),
+        **({"WARC-Target-URI": _NOT_IN_A_URI.sub(_quoted, url)} if url is not None else {}),
         **(fields or {}),
         "WARC-Block-Digest": block_digest,
     }
@@ -120,18 +133,20 @@ def write_record(
 def read_records(data: bytes) -> Iterator[StoredRecord]:
     """The records of one or several files' bytes, one after another, each block checked against its digest.
 
-    Raises: QuarantineError: ``damaged-warc``: cut, changed, or no WARC as we write it.
+    Raises:
+        QuarantineError: ``damaged-warc``: cut, changed, over MAX_BLOCK_BYTES, or no WARC as we write it.
+        CutRecordError: of these, cut.
     """
     for record in _read(data, heads_only=False):
         if record.fields.get("warc-block-digest") not in {None, digest(record.block)}:
-            raise QuarantineError("damaged-warc", f"{record.record_id} is not what was written")
+            raise QuarantineError("damaged-warc", f"the block of {record.record_id} is not what was written")
         yield record
 
 
 def read_heads(data: bytes) -> Iterator[StoredRecord]:
-    """As ``read_records``, but each block is only its beginning, with the whole HTTP head if it has one; unchecked.
+    """As ``read_records``, but each block is only its beginning, with the whole head if it is HTTP; unchecked.
 
-    Raises: QuarantineError: ``damaged-warc``: cut, changed, or no WARC as we write it.
+    Raises: QuarantineError: as ``read_records``.
     """
     return _read(data, heads_only=True)
 
@@ -141,46 +156,80 @@ def _read(data: bytes, *, heads_only: bool) -> Iterator[StoredRecord]:
     start = 0
     try:
         while start < len(data):
-            content, size, end = _member(data, start, heads_only=heads_only)
-            yield _record(content, size, start)
-            start = end
+            record = _record(_Member(data, start), start, heads_only=heads_only)
+            yield record
+            start = record.end
+    except _CutError as error:
+        raise CutRecordError("damaged-warc", f"the record at byte {start} does not end") from error
     except (ValueError, zlib.error) as error:
         raise QuarantineError("damaged-warc", f"no record at byte {start}: {error}") from error
 
 
-def _record(content: bytes, size: int, start: int) -> StoredRecord:
-    """Args: content: What the member holds, or its beginning. size: Of all it holds. Raises: ValueError."""
-    head_end = content.find(HEAD_END)
-    lines = content[:head_end].decode("utf-8").split("\r\n")
-    if head_end < 0 or lines[0] != "WARC/1.1":
-        raise ValueError("it has another form")
-    fields = {name.lower(): value.strip() for name, _, value in [line.partition(":") for line in lines[1:]]}
-    block_start, block_size = head_end + len(HEAD_END), int(fields.get("content-length", "-1"))
-    if size != block_start + block_size + len(_RECORD_END):
+class _Member:
+    """A gzip member, unpacked piece by piece: a small one may hold gigabytes."""
+
+    def __init__(self, data: bytes, start: int) -> None:
+        self._view = memoryview(data)
+        self.end = start  # once all pieces were taken; until then, how far they were read
+
+    def pieces(self) -> Iterator[bytes]:
+        """Raises: _CutError: it does not end. zlib.error: it is none, or its checksum is not that of what it holds."""
+        inflater = zlib.decompressobj(_GZIP_FRAMING)
+        packed_bytes = _FIRST_PIECE_BYTES  # what is given beyond the end is copied back: not too much
+        while not inflater.eof:
+            packed: bytes | memoryview = inflater.unconsumed_tail
+            if not packed:
+                packed = self._view[self.end : self.end + packed_bytes]
+                self.end, packed_bytes = self.end + len(packed), _PIECE_BYTES
+            if not packed:
+                raise _CutError
+            yield inflater.decompress(packed, _MOST_UNPACKED_BYTES)
+        self.end -= len(inflater.unused_data)
+
+
+def _record(member: _Member, start: int, *, heads_only: bool) -> StoredRecord:
+    """Raises: _CutError. ValueError, zlib.error: it is no record as we write it."""
+    pieces = member.pieces()
+    content, begin = _head(pieces)
+    fields = _fields(content[: begin - len(HEAD_END)])
+    size = int(fields.get("content-length", "-1"))
+    if not 0 <= size <= MAX_BLOCK_BYTES:
+        raise ValueError(f"a block of {size} bytes")
+    wanted, found = begin + size, len(content)
+    if heads_only:
+        wanted = begin + (_MAX_HEAD_BYTES if fields.get("content-type", "").startswith(_HTTP) else 0)
+    kept, end = [content], content[-len(_RECORD_END) :]
+    for piece in pieces:
+        if found < wanted:
+            kept.append(piece)
+        found += len(piece)
+        end = (end + piece[-len(_RECORD_END) :])[-len(_RECORD_END) :]
+        if found > begin + size + len(_RECORD_END):
+            break
+    if found != begin + size + len(_RECORD_END) or end != _RECORD_END:
         raise ValueError("it has another length than it says")
-    return StoredRecord(fields=fields, block=content[block_start : block_start + block_size], start=start)
+    return StoredRecord(fields=fields, block=b"".join(kept)[begin : begin + size], start=start, end=member.end)
 
 
-def _member(data: bytes, start: int, *, heads_only: bool) -> tuple[bytes, int, int]:
-    """What a gzip member holds (or its beginning, as far as there are heads), the size of that, and where it ends.
+def _head(pieces: Iterator[bytes]) -> tuple[bytes, int]:
+    """The beginning of a record, with the whole of its own head, and where that ends. Raises: ValueError."""
+    content = b""
+    for piece in pieces:
+        content += piece
+        end = content.find(HEAD_END)
+        if end >= 0:
+            return content, end + len(HEAD_END)
+        if len(content) > _MAX_HEAD_BYTES:
+            break
+    raise ValueError("it has another form")
 
-    Raises: ValueError: it does not end. zlib.error: it is none, or its checksum is not that of what it holds.
-    """
-    view = memoryview(data)
-    inflater = zlib.decompressobj(_GZIP_FRAMING)
-    parts: list[bytes] = []
-    size, at, piece_bytes = 0, start, _FIRST_PIECE_BYTES  # what is given beyond the end is copied back: not too much
-    wanted = True
-    while not inflater.eof:
-        if at >= len(data):
-            raise ValueError("it is cut")
-        part = inflater.decompress(view[at : at + piece_bytes])
-        at, piece_bytes = at + piece_bytes, _PIECE_BYTES
-        size += len(part)
-        if wanted:
-            parts.append(part)
-            wanted = not heads_only or b"".join(parts).count(HEAD_END) < _HEADS
-    return b"".join(parts), size, min(at, len(data)) - len(inflater.unused_data)
+
+def _fields(head: bytes) -> dict[str, str]:
+    """Names in lower case. Raises: ValueError."""
+    version, *lines = head.decode("utf-8").split("\r\n")
+    if version != "WARC/1.1":
+        raise ValueError("it has another form")
+    return {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
 def record_id_of(*identity: str) -> str:

@@ -116,14 +116,17 @@ def probe(store: Store) -> None:
     """
     key = f"spool/probe-{uuid.uuid4().hex}"
     data = key.encode("ascii")
-    store.put(key, data, content_type="text/plain")
+    store.put(key, data, content_type="text/plain", only_new=True)
     try:
+        is_overwritten = store.put(key, data, content_type="text/plain", only_new=True)
         came_back = store.get(key)
         listed = list(store.keys(key))
     except MissingObjectError as error:
         raise UnavailableError("the archive store accepted a probe and does not have it") from error
     finally:
         store.delete(key)
+    if is_overwritten:
+        raise UnavailableError("the archive store writes over what it was asked to leave alone")
     if came_back != data:
         raise UnavailableError("the archive store gave back other bytes than it was given")
     if listed != [key]:

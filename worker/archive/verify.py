@@ -9,21 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-import zlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from worker.archive.document import read_document
+from worker.archive.exchange import split_http
 from worker.archive.index import IndexLine
-from worker.archive.records import digest
+from worker.archive.records import CutRecordError, StoredRecord, digest, read_records
 from worker.errors import QuarantineError
 
-_GZIP_FRAMING = 31  # of zlib
 _GZIP_HEAD = b"\x1f\x8b\x08\0\0\0\0\0"  # deflate, no name, no time: as we write it
-_PIECE_BYTES = 64 * 1024
-_HEAD_END = b"\r\n\r\n"
-_WARC = b"WARC/1.1\r\n"
 _NAMED_BY_DIGEST = re.compile(r"(?:text|html|pictures)/[0-9a-f]{2}/([0-9a-f]{64})\.[a-z]+|feeds/[^\n]+/([0-9a-f]{64})")
 
 
@@ -82,14 +78,13 @@ class _FoundError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Record:
-    start: int
-    length: int  # as packed
-    fields: Mapping[str, str]
-    payload: bytes | None  # None: a revisit, whose payload is elsewhere
+    """What its promises are held against."""
 
-    @property
-    def record_id(self) -> str:
-        return self.fields.get("warc-record-id", "").strip("<>")
+    start: int  # of its gzip member
+    end: int
+    record_id: str
+    digests: tuple[str | None, str]  # of its payload and its block, as its index line may have them
+    sha256: str | None  # of its payload; None: a revisit, whose payload is elsewhere
 
 
 def check_bundle(data: bytes, promise: Promise) -> Fault | None:
@@ -100,9 +95,9 @@ def check_bundle(data: bytes, promise: Promise) -> Fault | None:
     if promise.sha256 is not None and (fault := check_digest(hashlib.sha256(data).hexdigest(), promise.sha256)):
         return fault
     try:
-        records = {record.start: _described(record) for record in _records(data)}
+        records = _records(data)
         _check_lines(promise.lines, records)
-        _check_payloads(promise.payloads, records.values())
+        _check_payloads(promise.payloads, records)
     except _FoundError as found:
         return found.fault
     return None
@@ -132,13 +127,16 @@ def digest_in(key: str) -> str | None:
     return (named[1] or named[2]) if named else None
 
 
-def remedy(damaged: Collection[str], *, article_id: str, url: str | None) -> Remedy:
+def remedy(damaged: Collection[str], *, article_id: str, url: str | None, is_newest: bool) -> Remedy:
     """What brings an article's damaged parts back.
 
     Args:
         damaged: Of ``Part``, at least one.
         url: Where its page can be fetched again; None: the feed's text was all there was.
+        is_newest: No later revision of the article is archived: ``reprocess`` only reads that again.
     """
+    if not is_newest:
+        return Remedy(command=None, reason="a later revision has its place: what this one had, only a backup has")
     if not {Part.BUNDLE, Part.PAGE} & set(damaged):
         return Remedy(
             command=f"newsmill reprocess --stage archive {article_id}",
@@ -152,89 +150,67 @@ def remedy(damaged: Collection[str], *, article_id: str, url: str | None) -> Rem
 # ---------------------------------------------------------------- records
 
 
-def _described(record: _Record) -> tuple[_Record, str | None]:
-    """The record without its payload, and the payload's SHA-256: the next record needs the memory."""
-    sha256 = hashlib.sha256(record.payload).hexdigest() if record.payload is not None else None
-    return _Record(start=record.start, length=record.length, fields=record.fields, payload=None), sha256
-
-
-def _records(data: bytes) -> Iterator[_Record]:
+def _records(data: bytes) -> list[_Record]:
     """All records, each checked against its own digests. Raises: _FoundError."""
-    start = 0
     if not data:
         raise _FoundError(Kind.CUT, "it is empty")
-    while start < len(data):
-        if not data.startswith(_GZIP_HEAD, start):
-            raise _FoundError(Kind.CHANGED, f"no record begins at byte {start}")
-        content, end = _member(data, start)
-        yield _record(content, start, end - start)
-        start = end
+    records: list[_Record] = []
+    try:
+        for record in read_records(data):
+            if not data.startswith(_GZIP_HEAD, record.start):
+                raise _FoundError(Kind.CHANGED, f"the record at byte {record.start} is not packed as it was written")
+            records.append(_checked(record))
+    except CutRecordError as error:
+        raise _FoundError(Kind.CUT, error.message) from error
+    except QuarantineError as error:
+        raise _FoundError(Kind.CHANGED, error.message) from error
+    return records
 
 
-def _record(content: bytes, start: int, length: int) -> _Record:
-    head, end, rest = content.partition(_HEAD_END)
-    lines = head.removeprefix(_WARC).decode("utf-8", "replace").split("\r\n")
-    fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    size = fields.get("content-length", "")
-    if not (head.startswith(_WARC) and end and size.isdigit() and rest[int(size) :] == _HEAD_END):
-        raise _FoundError(Kind.CHANGED, f"what begins at byte {start} is no WARC record")
-    block = rest[: int(size)]
-    if fields.get("warc-block-digest") != digest(block):
-        raise _FoundError(Kind.CHANGED, f"the block of the record at byte {start} is not what was written")
-    payload = None if fields.get("warc-type") == "revisit" else _payload(block, fields)
-    if payload is not None and fields.get("warc-payload-digest") not in {None, digest(payload)}:
-        raise _FoundError(Kind.CHANGED, f"the payload of the record at byte {start} is not what was written")
-    return _Record(start=start, length=length, fields=fields, payload=payload)
+def _checked(record: StoredRecord) -> _Record:
+    """The record without its block: the next one needs the memory. Raises: _FoundError."""
+    payload = _payload(record)
+    if "warc-block-digest" not in record.fields:
+        raise _FoundError(Kind.CHANGED, f"{record.record_id} has no digest")
+    if payload is not None and record.fields.get("warc-payload-digest") not in {None, digest(payload)}:
+        raise _FoundError(Kind.CHANGED, f"the payload of {record.record_id} is not what was written")
+    return _Record(
+        start=record.start,
+        end=record.end,
+        record_id=record.record_id,
+        digests=(record.fields.get("warc-payload-digest"), record.fields["warc-block-digest"]),
+        sha256=None if payload is None else hashlib.sha256(payload).hexdigest(),
+    )
 
 
-def _payload(block: bytes, fields: Mapping[str, str]) -> bytes:
-    if fields.get("content-type", "").startswith("application/http"):
-        return block.partition(_HEAD_END)[2]
-    return block
+def _payload(record: StoredRecord) -> memoryview | None:
+    """None: a revisit, whose payload is elsewhere."""
+    if record.type == "revisit":
+        return None
+    is_http = record.fields.get("content-type", "").startswith("application/http")
+    return split_http(record.block)[1] if is_http else memoryview(record.block)
 
 
-def _check_lines(lines: Sequence[IndexLine], records: Mapping[int, tuple[_Record, str | None]]) -> None:
+def _check_lines(lines: Sequence[IndexLine], records: Sequence[_Record]) -> None:
     """Every line points at a record, which is the one it describes, and every record has its line."""
+    there = {record.start: record for record in records}
     for line in lines:
         start, length = line.place
-        record = records[start][0] if start in records else None
-        if record is None or record.length != length or not _describes(line, record):
+        record = there.get(start)
+        if record is None or record.end != start + length or not _describes(line, record):
             raise _FoundError(Kind.CHANGED, f"the index has a record at byte {start} that is not there")
-    if lines and records.keys() - {line.place[0] for line in lines}:
+    if lines and there.keys() - {line.place[0] for line in lines}:
         raise _FoundError(Kind.CHANGED, "it holds records that the index does not know")
 
 
 def _describes(line: IndexLine, record: _Record) -> bool:
-    if not line.is_capture:
-        return line.urlkey == record.record_id
-    witnesses = (record.fields.get("warc-payload-digest"), record.fields.get("warc-block-digest"))
-    return line.fields.get("digest") in witnesses
+    return line.fields.get("digest") in record.digests if line.is_capture else line.urlkey == record.record_id
 
 
-def _check_payloads(payloads: Mapping[str, str | None], records: Collection[tuple[_Record, str | None]]) -> None:
-    there = {record.record_id: sha256 for record, sha256 in records}
+def _check_payloads(payloads: Mapping[str, str | None], records: Sequence[_Record]) -> None:
+    there = {record.record_id: record.sha256 for record in records}
     for record_id, promised in payloads.items():
         if record_id not in there:
             raise _FoundError(Kind.CHANGED, f"the record {record_id} is not in it")
         if promised is not None and there[record_id] != promised:
             raise _FoundError(Kind.CHANGED, f"the page in {record_id} is not the one that was served")
-
-
-# ---------------------------------------------------------------- gzip members
-
-
-def _member(data: bytes, start: int) -> tuple[bytes, int]:
-    """What a gzip member holds, and where it ends; zlib checks its CRC and its length. Raises: _FoundError."""
-    inflater = zlib.decompressobj(_GZIP_FRAMING)
-    parts: list[bytes] = []
-    at = start
-    try:
-        while not inflater.eof:
-            piece = data[at : at + _PIECE_BYTES]
-            if not piece:
-                raise _FoundError(Kind.CUT, f"the record at byte {start} does not end")
-            parts.append(inflater.decompress(piece))
-            at += len(piece)
-    except zlib.error as error:
-        raise _FoundError(Kind.CHANGED, f"the record at byte {start} cannot be unpacked") from error
-    return b"".join(parts), at - len(inflater.unused_data)

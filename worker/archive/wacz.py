@@ -133,7 +133,8 @@ def _members(lines: Iterable[str], heads: list[str]) -> Iterator[bytes]:
         packer = zlib.compressobj(wbits=_GZIP_FRAMING)
         member = packer.compress("".join(some).encode()) + packer.flush()
         place = {"offset": offset, "length": len(member), "digest": f"sha256:{hashlib.sha256(member).hexdigest()}"}
-        heads.append(f"{some[0].partition('{')[0].strip()} {json.dumps(place)}\n")
+        urlkey, timestamp, _ = some[0].split(" ", 2)
+        heads.append(f"{urlkey} {timestamp} {json.dumps(place)}\n")
         offset += len(member)
         yield member
 

@@ -16,7 +16,7 @@ from config.brokers import is_redis, tls_options, verifies
 from config.settings import VARIABLES, Settings, Variable
 from worker.cli import context, show
 from worker.cli.doors import MIGRATE, missing_file, now_utc, schema_trouble
-from worker.cli.inspect import beat_trouble
+from worker.cli.inspect import DAMAGED, beat_trouble
 from worker.errors import NewsmillError, UnavailableError, UsageError
 
 Mark = Literal["ok", "warn", "fail"]
@@ -110,6 +110,7 @@ def _flower(settings: Settings) -> Iterator[Check]:
 
 
 def _database(settings: Settings) -> Iterator[Check]:
+    from worker.ledger.bundles import count_problems
     from worker.ledger.migrate import current
     from worker.ledger.publications import ticks
     from worker.ledger.session import Ledger
@@ -129,6 +130,7 @@ def _database(settings: Settings) -> Iterator[Check]:
         yield Check(name="database", mark="ok", found=f"{where}, schema {revision}")
         with ledger.reading() as connection:
             ticked = ticks(connection)
+            damaged = count_problems(connection)
     finally:
         ledger.close()
     now = now_utc()
@@ -137,6 +139,8 @@ def _database(settings: Settings) -> Iterator[Check]:
         yield Check(name="beat", mark="warn", found=silence, cure="Start it: `celery -A tasks.main beat`.")
     else:
         yield Check(name="beat", mark="ok", found=f"ticked {show.distance(max(ticked.values()), now)}")
+    if damaged:
+        yield Check(name="bundles", mark="warn", found=f"{damaged} missing or changed", cure=f"{DAMAGED}.")
 
 
 def _archive(settings: Settings) -> Iterator[Check]:

@@ -38,7 +38,8 @@ SAID = (
     "priority",
     "enabled",
 )
-ORIGINS = {"file": "the reviewed list", "cli": "added by hand"}
+IMPORTED = "import"  # origin of feeds that have no address of their own
+ORIGINS = {"file": "the reviewed list", "cli": "added by hand", IMPORTED: "made by archive import"}
 POLLS_SHOWN = 10
 
 feeds_app = typer.Typer(no_args_is_help=True, help="The registry of feeds.")
@@ -123,7 +124,7 @@ def _well_formed(said: Mapping[str, Any]) -> FeedConfig:
 
 
 def _added(tx: Connection, config: FeedConfig, now: datetime) -> Row:
-    """Write a new feed, or bring back the one of that name that was removed.
+    """Write a new feed, or bring back the one of that name that was removed; one that an import made gets its address.
 
     Raises: UsageError: the name or the address is taken.
     """
@@ -133,15 +134,15 @@ def _added(tx: Connection, config: FeedConfig, now: datetime) -> Row:
     rows = feeds.all_feeds(tx)
     if same := next((row for row in rows if row.url == config.url), None):
         raise UsageError(f"{same.url} is followed already, as {same.slug}: `newsmill feeds show {same.slug}`.")
-    if taken := next((row for row in rows if row.slug == config.slug), None):
+    if taken := next((row for row in rows if row.slug == config.slug and row.origin != IMPORTED), None):
         raise UsageError(f"There is a feed {taken.slug} already ({taken.url}): say another name with --slug.")
     values = _columns(said_by(config))
-    removed = feeds.by_slug(tx, config.slug)
-    if removed is None:
+    earlier = feeds.by_slug(tx, config.slug)
+    if earlier is None:
         feeds.insert(tx, {"slug": config.slug, **values}, origin=BY_HAND, now=now)
     else:
         fresh = {"origin": BY_HAND, "removed_at": None, "due_at": now, **feeds.NEW_URL}
-        feeds.change(tx, removed.id, {**values, **fresh}, now=now)
+        feeds.change(tx, earlier.id, {**values, **fresh}, now=now)
     added = feeds.by_slug(tx, config.slug)
     assert added is not None
     return added
@@ -256,6 +257,13 @@ def show_feed(slug: Annotated[str, typer.Argument(metavar="SLUG")], as_json: AsJ
 def enable(slugs: Slugs, as_json: AsJson = False) -> None:
     """Poll these feeds again, starting now; also those that were gone."""
     now = now_utc()
+    with opened_ledger() as ledger, ledger.reading() as connection:
+        for row in (_known(connection, slug) for slug in slugs):
+            if row.origin == IMPORTED:
+                raise UsageError(
+                    f"The feed {row.slug!r} has no address: an import made it. "
+                    f"`newsmill feeds add URL --slug {row.slug}` gives it one."
+                )
     _change(slugs, {"enabled": True, "gone_at": None, "due_at": now}, "Enabled", as_json=as_json)
 
 

@@ -27,6 +27,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 LATE_TICKS = 3  # beat is late after so many missed ticks
 WATCH_S = 2.0
 COUNTED_AT_MOST = 100_000  # articles of the last hour
+DAMAGED = "`newsmill archive compact` looks again and names them, `newsmill archive verify` says what brings them back"
 
 
 def migrate() -> None:
@@ -69,7 +70,7 @@ def status(
 
 
 def _status(connection: Connection, now: datetime) -> dict[str, Any]:
-    from worker.ledger import articles, feeds, publications
+    from worker.ledger import articles, bundles, feeds, publications
 
     lags = articles.lags_s(connection, since=now - timedelta(hours=1), limit=COUNTED_AT_MOST)
     ticks = publications.ticks(connection)
@@ -81,6 +82,7 @@ def _status(connection: Connection, now: datetime) -> dict[str, Any]:
         "lag_p50_s": percentile(lags, 0.50),
         "lag_p95_s": percentile(lags, 0.95),
         "feeds": feed_figures(feeds.all_feeds(connection), now),
+        "damaged_bundles": bundles.count_problems(connection),
         "ticks": ticks,
         "beat": beat_trouble(ticks, now=now, tick_s=context.settings().tick_s),
     }
@@ -141,6 +143,9 @@ def _show_status(found: Mapping[str, Any]) -> None:
         show.line(found["beat"], style="yellow")
     if counts["quarantined"]:
         show.line("Look at what was set aside with `newsmill quarantine list`.", style="yellow")
+    if found["damaged_bundles"]:
+        bundles = show.count(found["damaged_bundles"], "bundle")
+        show.line(f"{bundles} of the archive missing or changed: {DAMAGED}.", style="yellow")
 
 
 def waiting_for() -> dict[str, str]:

@@ -172,7 +172,7 @@ def _reprocess(deps: Deps, said: _Said, *, dry_run: bool, threshold: float, anew
             compare_all(deps, run, tally, after=after, progress=progress)
         after = 0
     is_compared = tally.phase != "compare"
-    is_above = tally.worse_share * 100 > threshold
+    is_above = tally.worse * 100 > threshold * tally.compared
     if is_compared and is_above:
         finish(deps, run)
     elif is_compared and not dry_run:
@@ -191,10 +191,8 @@ def _reprocess(deps: Deps, said: _Said, *, dry_run: bool, threshold: float, anew
 
 def _found(deps: Deps, said: _Said, *, dry_run: bool, anew: bool) -> tuple[Run, Tally, int]:
     """The run that is to be done, its tally, and up to which row it is done already."""
-    import msgspec
-
     from worker.ledger import reprocessings
-    from worker.stages.reprocess import Tally, fresh_tally
+    from worker.stages.reprocess import fresh_tally, tally_of
 
     if dry_run:
         run = deps.loaded(lambda tx: said.run(tx, now_utc()))
@@ -203,23 +201,21 @@ def _found(deps: Deps, said: _Said, *, dry_run: bool, anew: bool) -> tuple[Run, 
     if row is None:
         return _begun(deps, said)
     run = replace(deps.loaded(lambda tx: said.run(tx, row.started_at)), id=row.id)
-    tally = msgspec.convert(row.tally, Tally)
+    tally = tally_of(row)
     _say_going_on(row, tally)
     return run, tally, row.last_pk
 
 
 def _begun(deps: Deps, said: _Said) -> tuple[Run, Tally, int]:
-    import msgspec
-
     from worker.ledger import reprocessings
-    from worker.stages.reprocess import fresh_tally
+    from worker.stages.reprocess import fresh_tally, kept
 
     now = now_utc()
 
     def begin(tx: Connection) -> tuple[Run, Tally, int]:
         run = said.run(tx, now)
         tally = fresh_tally(tx, run.selection, limit=run.limit)
-        row = reprocessings.begin(tx, said.canonical, tally=msgspec.to_builtins(tally), now=now)
+        row = reprocessings.begin(tx, said.canonical, tally=kept(tally), now=now)
         return replace(run, id=row.id), tally, 0
 
     return deps.saved(begin)

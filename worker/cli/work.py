@@ -53,6 +53,9 @@ def run_once(slugs: Sequence[str] | None, *, wait_s: float) -> bool:
         work.choose(slugs)
         work.run()
         went_well = work.tell()
+        if not deps.stopping.is_set():  # there may be no beat to do it
+            stages.upkeep(deps)
+            stages.compact_round(deps)
     if gone.is_set():
         show.hush()
         show.warning(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,10 +23,15 @@ ChangeClass = Literal["correction", "rewrite", "metadata", "picture"]
 _Value = str | datetime | tuple[str, ...] | None
 
 _SHINGLE = 8  # characters: long enough that two unrelated texts hardly share one
+_JUDGED = 100_000  # characters of a difference that are looked at; the rest is taken to be like them
 _BEFORE, _AFTER = 40, 120  # characters shown around the first difference
+_BLOCK = 1000  # characters
+_MARKS = 30  # combining marks on one character: no writing has as many, and sorting them takes quadratic time
 _INVISIBLE = re.compile("[\\s\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufe00-\ufe0f\ufeff]+")
 _DASHES = re.compile("[\u2010-\u2015\u2212\ufe58\ufe63-]+")
 _QUOTES = re.compile("[\"'`\u00b4\u2018-\u201f\u2032\u2033\u2039\u203a\u00ab\u00bb\u300c-\u300f\u301d-\u301f]+")
+_MARKS_WITHIN = "\u0f73\u0f75\u0f81\uff9e\uff9f"  # that come to light in the compatibility form only
+_HEAP = re.compile(f"(?:[^\\w\\s\\x00-\\x7f]|[{_MARKS_WITHIN}]){{{_MARKS + 1},}}")  # may be one of marks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,13 +71,13 @@ def compare(old: ArticleRecord, new: ArticleRecord, *, picture: Picture | None) 
     Args:
         picture: What was found for the old reading; None: it named no picture.
     """
-    before, after = _values(old), _values(new)
+    before, after = _folded(old), _folded(new)
     changes = {name: how for name in before if (how := _how(before[name], after[name])) is not None}
     if not is_same_picture(picture, old.image_candidates, new.image_candidates):
         changes["image"] = "gained" if picture is None else "other" if new.image_candidates else "lost"
-    elif (how := _how(_caption(picture), _caption(new.image))) is not None:
+    elif (how := _how(_fold(_caption(picture)), _fold(_caption(new.image)))) is not None:
         changes["image.caption"] = how
-    old_text, new_text = plain(old.text), plain(new.text)
+    old_text, new_text = str(before["text"]), str(after["text"])
     shrunk = max(0.0, 1 - len(new_text) / len(old_text)) if old_text else 0.0
     return Comparison(changes=changes, ratio=changed_share(old_text, new_text), shrunk=shrunk)
 
@@ -86,20 +91,40 @@ def plain(text: str) -> str:
     """
     whole = text.encode("utf-8", "replace").decode()  # half surrogate pairs did not get into the archive
     wording = _QUOTES.sub("'", _INVISIBLE.sub("", whole))  # first: some of them have blanks as compatibility forms
-    folded = _INVISIBLE.sub("", unicodedata.normalize("NFKC", wording))
-    return unicodedata.normalize("NFC", _QUOTES.sub("'", _DASHES.sub("-", folded)))
+    folded = _INVISIBLE.sub("", _normalized("NFKC", wording))
+    return _normalized("NFC", _QUOTES.sub("'", _DASHES.sub("-", folded)))
+
+
+def _normalized(form: Literal["NFC", "NFKC"], text: str) -> str:
+    """Source: UAX 15 section 13, the Stream-Safe Text Format; marks beyond its limit are left out here."""
+    return unicodedata.normalize(form, _HEAP.sub(_without_heaps, text))
+
+
+def _without_heaps(heap: re.Match[str]) -> str:
+    kept, marks = [], 0
+    for character in heap[0]:
+        is_mark = unicodedata.combining(character) or character in _MARKS_WITHIN
+        marks = marks + 1 if is_mark else 0
+        if marks <= _MARKS:
+            kept.append(character)
+    return "".join(kept)
 
 
 def changed_share(old: str, new: str) -> float:
     """How much of two plain texts is not in the other, [0, 1], by runs of characters; linear in their length.
 
-    What only moved does not count, so a text with its paragraphs in another order is nearly the same.
+    What only moved does not count, so a text with its paragraphs in another order is nearly the same. Of a very long
+    difference the first 100,000 characters stand for the rest.
     """
     if old == new:
         return 0.0
-    before, after = _runs(old), _runs(new)
+    begun, ended = _shared(old, new), _shared(old[::-1], new[::-1])
+    ended = min(ended, len(old) - begun, len(new) - begun)  # "aa" and "aaa" begin and end alike, with the same letters
+    stretches = [(text, begun, min(len(text), len(text) - ended + _SHINGLE - 1)) for text in (old, new)]
+    before, after = (_runs(text, start, min(end, start + _JUDGED)) for text, start, end in stretches)
     differing = max((before - after).total(), (after - before).total())
-    return round(differing / max(before.total(), after.total()), 4)
+    longest = max(end - start for _, start, end in stretches)
+    return round(differing * max(1.0, longest / _JUDGED) / max(len(old), len(new)), 4)
 
 
 def is_same_picture(picture: Picture | None, old: Sequence[ImageCandidate], new: Sequence[ImageCandidate]) -> bool:
@@ -148,6 +173,16 @@ def _values(record: ArticleRecord) -> dict[str, _Value]:
     }
 
 
+def _folded(record: ArticleRecord) -> dict[str, _Value]:
+    return {name: _fold(value) for name, value in _values(record).items()}
+
+
+def _fold(value: _Value) -> _Value:
+    if isinstance(value, str):
+        return plain(value)
+    return tuple(map(plain, value)) if isinstance(value, tuple) else value
+
+
 def _caption(picture: Picture | ImageCandidate | None) -> str | None:
     return picture.caption if picture else None
 
@@ -156,8 +191,8 @@ def _url(picture: Picture | ImageCandidate | None) -> str | None:
     return picture.url if picture else None
 
 
-def _how(old: _Value, new: _Value) -> How | None:
-    before, after = _folded(old), _folded(new)
+def _how(before: _Value, after: _Value) -> How | None:
+    """How a folded value changed."""
     if before == after:
         return None
     if not before or not after:
@@ -167,15 +202,16 @@ def _how(old: _Value, new: _Value) -> How | None:
     return "longer" if len(after) > len(before) else "shorter"
 
 
-def _folded(value: _Value) -> _Value:
-    if isinstance(value, str):
-        return plain(value)
-    return tuple(map(plain, value)) if isinstance(value, tuple) else value
+def _shared(old: str, new: str) -> int:
+    """How many characters both begin with."""
+    differing = (place for place, (one, other) in enumerate(zip(old, new, strict=False)) if one != other)
+    return next(differing, min(len(old), len(new)))
 
 
-def _runs(text: str) -> Counter[str]:
-    last = len(text) - _SHINGLE
-    return Counter(text[place : place + _SHINGLE] for place in range(max(last, 0) + 1))
+def _runs(text: str, start: int, end: int) -> Counter[str]:
+    """The runs that end at these characters; those before the first are taken to be NUL."""
+    padded = "\0" * (_SHINGLE - 1) + text
+    return Counter(padded[place : place + _SHINGLE] for place in range(start, end))
 
 
 def _shown(value: _Value) -> str:
@@ -186,15 +222,17 @@ def _shown(value: _Value) -> str:
 
 def _around(old: str, new: str) -> tuple[str, str]:
     """Both texts from shortly before their first difference in wording."""
-    before, after = plain(old), plain(new)
-    shortest = min(len(before), len(after))
-    shared = bisect_left(range(shortest), True, key=lambda end: before[: end + 1] != after[: end + 1])
+    shared = _shared(plain(old), plain(new))
     return _excerpt(old, shared), _excerpt(new, shared)
 
 
 def _excerpt(text: str, shared: int) -> str:
     """A text around the place where its plain form has had ``shared`` characters, on one line."""
-    place = bisect_right(range(len(text)), shared, key=lambda end: len(plain(text[: end + 1])))
+    block = 0
+    while block < len(text) and (passed := len(plain(text[block : block + _BLOCK]))) <= shared:
+        shared, block = shared - passed, block + _BLOCK
+    rest = text[block : block + _BLOCK]
+    place = block + bisect_right(range(len(rest)), shared, key=lambda end: len(plain(rest[: end + 1])))
     start, end = max(0, place - _BEFORE), place + _AFTER
     shown = " ".join(text[start:end].split())
     return ("…" if start else "") + shown + ("…" if end < len(text) else "")

@@ -9,7 +9,7 @@ from typing import Any
 
 from worker.errors import QuarantineError
 from worker.feeds.dates import read_date
-from worker.model import Enclosure, Entry, ParsedFeed
+from worker.model import LONGEST_TITLE, Enclosure, Entry, ParsedFeed
 from worker.text import clean_line
 from worker.urls import usable_url
 
@@ -43,6 +43,7 @@ def _entry(item: Mapping[str, Any], base: str, now: datetime) -> Entry:
         guid=clean_line(str(guid)) if isinstance(guid, str | int | float) and str(guid) else None,
         url=_url(item.get("url"), base) or _url(item.get("external_url"), base),
         title=_line(item.get("title")),
+        title_raw=_raw_title(item.get("title")),
         summary_html=_text(item.get("summary")),
         content_html=_text(item.get("content_html")) or (f"<p>{escape(text)}</p>" if text else None),
         published_at=read_date(_line(raw_date), now=now),
@@ -76,6 +77,11 @@ def _text(value: Any) -> str | None:
 
 def _line(value: Any) -> str | None:
     return (clean_line(value) or None) if isinstance(value, str) else None
+
+
+def _raw_title(value: Any) -> str | None:
+    text = (_text(value) or "").strip()
+    return text if text not in {"", _line(value)} and len(text) <= LONGEST_TITLE else None
 
 
 def _url(value: Any, base: str) -> str | None:

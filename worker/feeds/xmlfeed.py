@@ -14,7 +14,7 @@ from itertools import islice
 from lxml import etree
 
 from worker.feeds.dates import LONGEST_DATE, read_date
-from worker.model import Enclosure, Entry, ParsedFeed
+from worker.model import LONGEST_TITLE, Enclosure, Entry, ParsedFeed
 from worker.text import clean_line, strip_tags
 from worker.urls import usable_url
 
@@ -52,10 +52,10 @@ _DAYS = {day: place for place, day in enumerate(("mon", "tue", "wed", "thu", "fr
 # No two parts that stand side by side can hold the same character, or a long author costs its square.
 _MAIL_AND_NAME = re.compile(r"[^\s@]+@[^\s()]+ ?\((.+)\)")
 _NAME_AND_MAIL = re.compile(r"([^<>]+)<[^\s<>@]+@[^\s<>@]+>")
+_PLAIN_KINDS = frozenset({"text", "text/plain"})
 _XHTML = re.compile(r'\sxmlns(?::\w+)?="[^"]*"')
 _PICTURE_NAME = re.compile(r"\.(?:jpe?g|png|webp|gif|avif)(?:$|\?)", re.IGNORECASE)
 LONGEST_GUID = 2000
-LONGEST_TITLE = 1000
 MOST_CHILDREN = 20_000  # of one element; no feed has more, and looking at each takes time
 DEEPEST_MEDIA = 4  # a group, a content, a thumbnail; what nests deeper is no description of a picture
 
@@ -312,8 +312,12 @@ def _read_title(item: _Item, child: _Child) -> None:
 
 
 def _raw_title(child: _Child, title: str) -> str | None:
-    """What RSS has for a title, word for word: readable documents keep its blanks and invisible characters."""
-    text = (child.element.text or "").strip() if child.space == "" and not len(child.element) else ""
+    """A title word for word: readable documents keep its blanks and invisible characters.
+
+    In RSS nobody knows whether it is HTML; in Atom it is told.
+    """
+    is_whole = child.space == "" or (child.space == ATOM and _kind(child.element) in {"", *_PLAIN_KINDS})
+    text = (child.element.text or "").strip() if is_whole and not len(child.element) else ""
     return text if text not in {"", title} and len(text) <= LONGEST_TITLE else None
 
 
@@ -497,14 +501,18 @@ def _markup(element: etree._Element) -> str | None:
 
     Source: RFC 4287 section 3.1.1 (type), RSS 2.0 (escaped HTML).
     """
-    kind = (element.get("type") or "").lower()
+    kind = _kind(element)
     if len(element):
         return _inner(element, unwrap=kind == "xhtml" or element.get("mode") == "xml").strip() or None
     text = element.text
     if text is None or not text.strip():
         return None
-    is_plain = kind in {"text", "text/plain"} and _name(element)[0] in {ATOM, ""} and element.get("mode") != "escaped"
+    is_plain = kind in _PLAIN_KINDS and _name(element)[0] in {ATOM, ""} and element.get("mode") != "escaped"
     return escape(text, quote=False) if is_plain else text
+
+
+def _kind(element: etree._Element) -> str:
+    return (element.get("type") or "").lower()
 
 
 def _inner(element: etree._Element, *, unwrap: bool) -> str:

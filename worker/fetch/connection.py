@@ -10,7 +10,6 @@ import http.client
 import io
 import ipaddress
 import queue
-import re
 import socket
 import threading
 import time
@@ -24,6 +23,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from worker.errors import RefusedAddressError
 from worker.fetch.guard import AddressGuard
 from worker.fetch.trouble import FetchFailedError, FramingError, HeadTooLargeError, StaleConnectionError
+from worker.text import header_fields
 
 Resolver = Callable[[str, int], Sequence[str]]
 
@@ -40,8 +40,6 @@ _NO_BODY = {http.HTTPStatus.SWITCHING_PROTOCOLS, http.HTTPStatus.NO_CONTENT, htt
 _FOR_LIBRARIES = frozenset({
     "content-length", "transfer-encoding", "connection", "proxy-connection", "keep-alive", "set-cookie",
 })  # fmt: skip
-_FOLD = re.compile(r"\r?\n[ \t]+")
-_FIELD = re.compile(r"([!-9;-~]+)[ \t]*:(.*)")
 _NO_SUCH_HOST = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 
 
@@ -205,18 +203,6 @@ class _HeadTee:
         self._file.close()
 
 
-def _fields(block: bytes) -> tuple[tuple[str, str], ...]:
-    """Names and values of a header block, in order; lines that are no header are skipped, as browsers do.
-
-    http.client takes the block for a mail's: it would need seconds for one Content-Type of many semicolons, and stop
-    at the first line that is no header.
-    Source: RFC 9112 5.2 (a folded line goes on with a blank) and 2.2 (so does one with a bare CR).
-    """
-    lines = _FOLD.sub(" ", block.decode("latin-1")).split("\n")
-    found = [_FIELD.fullmatch(line) for line in lines]
-    return tuple((field[1], field[2].strip(" \t\r").replace("\r", " ")) for field in found if field)
-
-
 def _for_libraries(fields: Sequence[tuple[str, str]]) -> http.client.HTTPMessage:
     """What http.client, urllib3 and the cookie jar need to see of a head.
 
@@ -260,7 +246,7 @@ class RecordedResponse(http.client.HTTPResponse):
         self.fp = tee  # type: ignore[assignment]  # all that is called here
         try:
             version, self.status, reason = self._final_status(tee)
-            self.fields = _fields(tee.block())
+            self.fields = header_fields(tee.block())
         finally:
             if self.fp is not None:  # a bad status line closes it
                 self.fp = buffered

@@ -6,7 +6,7 @@ token, the expected state and that nobody is at it; saving needs the token, the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from worker.ledger.hosts import PaceOf, ensure, open_hosts, reserve
+from worker.ledger.hosts import Pace, PaceOf, ensure, open_hosts, reserve
 from worker.ledger.session import insert_new
 from worker.ledger.tables import Row, aliases, articles, entries, feeds, hosts, publications, records, sightings, slots
 from worker.model import OPEN_STATES, TERMINAL_STATES, State
@@ -22,6 +22,9 @@ from worker.model import OPEN_STATES, TERMINAL_STATES, State
 TROUBLES_KEPT = 10
 AFTER_THE_NEWS = -10_000  # priority of what came of the archive: below every feed's own, which end at -1,000
 INPUT_LOST = ("store-lost", "damaged-warc", "no-record")  # reasons for which only the page itself helps
+
+_OF_NEWS = articles.c.priority > AFTER_THE_NEWS
+_BEHIND_NEWS = articles.c.priority <= AFTER_THE_NEWS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +77,7 @@ class Standing:
 def standing(connection: Connection, *, now: datetime, queued_until: datetime, max_attempts: int) -> Standing:
     """One look at the leases; a row that is queued until before ``queued_until`` has been so for long."""
     live = articles.c.lease_until > now
-    behind = sa.and_(live, articles.c.priority <= AFTER_THE_NEWS)
+    behind = sa.and_(live, _BEHIND_NEWS)
     queued = sa.and_(live, sa.not_(articles.c.begun), articles.c.lease_until > queued_until, sa.not_(behind))
     vanished = sa.and_(articles.c.lease_until <= now, articles.c.begun, articles.c.attempts >= max_attempts)
     counts = [sa.func.count().filter(condition) for condition in (live, queued, vanished, behind)]
@@ -139,23 +142,35 @@ def _without_query(url: str | None) -> str:
     return (url or "(feed text)").split("?", 1)[0].split("#", 1)[0]
 
 
+def _in_none_of(states: Sequence[State]) -> sa.ColumnElement[bool]:
+    """In the words of a partial index, or neither database takes it: negated, and no parameters."""
+    values = [state.value for state in states]
+    return articles.c.state.not_in(sa.bindparam("others", values, expanding=True, literal_execute=True, unique=True))
+
+
+_WAITING = _in_none_of([*OPEN_STATES[1:], *TERMINAL_STATES])  # ix_articles_waiting
+_FURTHER = _in_none_of([State.DISCOVERED, *TERMINAL_STATES])  # ix_articles_further
+
+
 def ready_past_download(connection: Connection, *, now: datetime, limit: int, behind: int) -> list[Ready]:
     """Rows whose next stage needs no site: the oldest first, most urgent feeds before; of those that are no news at
     most ``behind``, and only where news leaves room.
     """
+    news = _further(connection, _OF_NEWS, now=now, limit=limit)
+    return news + _further(connection, _BEHIND_NEWS, now=now, limit=min(behind, limit - len(news)))
+
+
+def _further(connection: Connection, which: sa.ColumnElement[bool], *, now: datetime, limit: int) -> list[Ready]:
     if limit <= 0:
         return []
-    states = [state for state in OPEN_STATES if state is not State.DISCOVERED]
     statement = (
         sa.select(*_READY_COLUMNS)
         .join(feeds, feeds.c.id == articles.c.feed_id)
-        .where(articles.c.state.in_(states), articles.c.ready_at <= now, _free(now))
+        .where(_FURTHER, which, articles.c.ready_at <= now, _free(now))
         .order_by(articles.c.priority.desc(), articles.c.ready_at)
         .limit(limit)
     )
-    ready = [_as_ready(row) for row in connection.execute(statement)]
-    news_count = sum(not one.behind for one in ready)  # and it comes first
-    return ready[: news_count + max(behind, 0)]
+    return [_as_ready(row) for row in connection.execute(statement)]
 
 
 def ready_by_host(
@@ -167,38 +182,67 @@ def ready_by_host(
     start is moved here, so the caller's claim must be in the same transaction. Of articles that are no news at most
     ``behind`` (None: any number), and only where news leaves room.
     """
-    if limit <= 0:
-        return []
-    first = (
-        sa.select(articles.c.id)
-        .where(
-            articles.c.host == hosts.c.host,
-            articles.c.state == State.DISCOVERED,
-            articles.c.ready_at <= now,
-            _free(now),
-        )
-        .order_by(articles.c.priority.desc(), articles.c.ready_at)
-        .limit(1)
-        .correlate(hosts)
-        .scalar_subquery()
-    )
-    waiting = sa.exists().where(articles.c.host == hosts.c.host, articles.c.state == State.DISCOVERED)
-    picks = open_hosts(connection, first, waiting, now=now, pace_of=pace_of)
+    news = _first_of_sites(connection, _OF_NEWS, now=now, limit=limit, pace_of=pace_of)
+    room = limit - len(news)
+    room = room if behind is None else min(behind, room)
+    taken = {row.host for row, _ in news}
+    others = _first_of_sites(connection, _BEHIND_NEWS, now=now, limit=room, pace_of=pace_of, but=taken)
+    picks = news + others
     if not picks:
         return []
+    reserve(connection, picks, now=now)
     firsts = (
         sa.select(*_READY_COLUMNS)
         .join(feeds, feeds.c.id == articles.c.feed_id)
         .where(articles.c.id.in_([row.first_id for row, _ in picks]))
         .order_by(articles.c.priority.desc(), articles.c.ready_at)
     )
-    ready = {row.id: _as_ready(row) for row in connection.execute(firsts)}
-    news = [pick for pick in picks if not ready[pick[0].first_id].behind][:limit]
-    others = [pick for pick in picks if ready[pick[0].first_id].behind]
-    picks = news + others[: limit - len(news) if behind is None else max(0, min(limit - len(news), behind))]
-    reserve(connection, picks, now=now)
-    taken = {row.first_id for row, _ in picks}
-    return [one for one in ready.values() if one.id in taken]
+    return [_as_ready(row) for row in connection.execute(firsts)]
+
+
+def _first_of_sites(
+    connection: Connection,
+    which: sa.ColumnElement[bool],
+    *,
+    now: datetime,
+    limit: int,
+    pace_of: PaceOf,
+    but: Collection[str] = (),
+) -> list[tuple[Row, Pace]]:
+    """Sites that may be asked now, with their pace and the ``first_id`` of such articles; none of those in ``but``."""
+    if limit <= 0:
+        return []
+    ready = sa.and_(which, articles.c.ready_at <= now, _free(now))
+    site = hosts.alias("site")
+    longest_free = (
+        sa.select(site.c.host)
+        .where(
+            site.c.host.in_(sa.select(articles.c.host).where(_WAITING, ready)),
+            site.c.host.not_in(but),
+            site.c.next_start_at <= now,
+            sa.or_(site.c.blocked_until.is_(None), site.c.blocked_until <= now),
+        )
+        .order_by(site.c.next_start_at)
+        .limit(limit + _held_places(connection, now=now))  # so many of them may have no place left
+    )
+    wanted, first = hosts.c.host.in_(longest_free), _first_of_site(ready)
+    return open_hosts(connection, first, wanted, now=now, pace_of=pace_of)[:limit]
+
+
+def _first_of_site(*conditions: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:
+    """The id of a site's first article to download, as a subquery on ``hosts``. By its order SQLite knows the index."""
+    return (
+        sa.select(articles.c.id)
+        .where(articles.c.host == hosts.c.host, articles.c.state == State.DISCOVERED, *conditions)
+        .order_by(articles.c.priority.desc(), articles.c.ready_at)
+        .limit(1)
+        .correlate(hosts)
+        .scalar_subquery()
+    )
+
+
+def _held_places(connection: Connection, *, now: datetime) -> int:
+    return connection.scalar(sa.select(sa.func.count()).where(slots.c.expires_at > now)) or 0
 
 
 def lease(
@@ -249,12 +293,7 @@ def next_ready_at(connection: Connection, *, now: datetime, horizon: datetime) -
             hosts.c.next_start_at > now,
             hosts.c.next_start_at <= horizon,
             sa.or_(hosts.c.blocked_until.is_(None), hosts.c.blocked_until <= horizon),
-            sa.exists().where(
-                articles.c.host == hosts.c.host,
-                articles.c.state == State.DISCOVERED,
-                articles.c.ready_at <= horizon,
-                _free(now),
-            ),
+            _first_of_site(articles.c.ready_at <= horizon, _free(now)).is_not(None),
         )
     )
     return min((moment for moment in (later, paced) if moment is not None), default=None)
@@ -652,7 +691,7 @@ def lags_s(connection: Connection, *, since: datetime, limit: int = 2000) -> lis
     statement = (
         sa.select(articles.c.discovered_at, publications.c.confirmed_at)
         .join(publications, publications.c.id == articles.c.id)
-        .where(publications.c.confirmed_at >= since, articles.c.priority > AFTER_THE_NEWS)
+        .where(publications.c.confirmed_at >= since, _OF_NEWS)
         .order_by(publications.c.confirmed_at.desc())
         .limit(limit)
     )

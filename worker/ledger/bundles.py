@@ -229,6 +229,18 @@ def with_problems(connection: Connection) -> list[Row]:
     return list(connection.execute(sa.select(bundles).where(bundles.c.problem.is_not(None)).order_by(bundles.c.key)))
 
 
+def some_with_problems(connection: Connection, limit: int) -> list[Row]:
+    """As ``with_problems``, others each time: whoever looks often enough has seen them all."""
+    chosen = sa.select(bundles).where(bundles.c.problem.is_not(None)).order_by(sa.func.random()).limit(limit)
+    return list(connection.execute(chosen))
+
+
+def count_problems(connection: Connection) -> int:
+    """How many there are."""
+    counted = sa.select(sa.func.count()).select_from(bundles).where(bundles.c.problem.is_not(None))
+    return connection.scalar(counted) or 0
+
+
 def looked_again(connection: Connection, problems: Mapping[str, str | None]) -> None:
     """Note what is wrong by now with bundles that had a problem (key -> what); None: nothing any more."""
     _set_problems(connection, problems, bundles.c.problem.is_not(None))

@@ -7,6 +7,7 @@ that broke off finds it again and goes on.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -34,8 +35,10 @@ def feed_for(connection: Connection, slug: str, *, title: str | None, now: datet
     found = by_slug(connection, slug)
     if found is not None:
         return found
-    made = {"slug": slug, "url": f"urn:newsmill:import:{slug}", "host": "", "title": title}
-    insert(connection, {**made, "headers": {}, "first_poll": "all", "enabled": False}, origin=ORIGIN, now=now)
+    made: dict[str, Any] = {"slug": slug, "url": f"urn:newsmill:import:{slug}", "host": "", "title": title}
+    values = {**made, "headers": {}, "first_poll": "all", "enabled": False}
+    with suppress(sa.exc.IntegrityError), connection.begin_nested():  # somebody else made it just now
+        insert(connection, values, origin=ORIGIN, now=now)
     feed = by_slug(connection, slug)
     assert feed is not None
     return feed
@@ -57,10 +60,27 @@ def reserve(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> list[R
     return insert_new(connection, articles, [{**fresh, **row} for row in rows], returning=list(articles.c))
 
 
-def finish(connection: Connection, row: Row, values: Mapping[str, Any], *, bundle: Mapping[str, Any]) -> None:
-    """Note what was written of a reserved row. Args: bundle: As ``bundles.keep`` takes it."""
-    connection.execute(articles.update().where(articles.c.id == row.id).values(**values))
+def take_over(connection: Connection, row: Row, values: Mapping[str, Any]) -> Row | None:
+    """Make a row that somebody reserved and abandoned another document's. Returns: None: it was no longer theirs."""
+    statement = articles.update().where(_is_reserved_as(row)).values(**values).returning(articles)
+    return connection.execute(statement).one_or_none()
+
+
+def finish(connection: Connection, row: Row, values: Mapping[str, Any], *, bundle: Mapping[str, Any]) -> bool:
+    """Note what was written of a reserved row. Returns: False: it was finished, or taken over, meanwhile.
+
+    Args:
+        bundle: As ``bundles.keep`` takes it.
+    """
+    if connection.execute(articles.update().where(_is_reserved_as(row)).values(**values)).rowcount == 0:
+        return False
     bundles.keep(connection, article_pk=row.id, **bundle)
+    return True
+
+
+def _is_reserved_as(row: Row) -> sa.ColumnElement[bool]:
+    reserved = sa.and_(articles.c.id == row.id, articles.c.archive.is_(None))
+    return sa.and_(reserved, articles.c.extracted_at == row.extracted_at)
 
 
 def hand_over(connection: Connection, bodies: Mapping[int, bytes], *, priority: int, now: datetime) -> set[int]:

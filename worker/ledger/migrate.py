@@ -29,6 +29,7 @@ def migrate(ledger: Ledger) -> tuple[str | None, str]:
         _prepare_file(ledger)
     with ledger.transaction() as connection:
         if ledger.dialect == "postgresql":
+            connection.execute(sa.text("SET LOCAL statement_timeout = 0"))  # an index of years of news takes its time
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
         before = MigrationContext.configure(connection).get_current_revision()
         if is_newer(before):

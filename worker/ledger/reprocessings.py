@@ -59,15 +59,15 @@ _CHOSEN = (
 
 def _matching(selection: Selection) -> sa.ColumnElement[bool]:
     """The newest revision that readers have of each article, and pages that were read and found to be none."""
-    replaced = sa.exists().where(_is_newer, _newer.c.state.in_(STANDING)).correlate(articles)
-    matching = sa.and_(articles.c.state.in_(STANDING), articles.c.archive.is_not(None), ~replaced)
+    matching = sa.and_(articles.c.state.in_(STANDING), articles.c.archive.is_not(None))
     if selection.with_rejected:
         problem = articles.c.exchange["problem"].as_string()
         was_read = sa.or_(problem.is_(None), articles.c.url.is_(None))
         held = sa.and_(articles.c.spooled, articles.c.exchange.is_not(None), was_read)
         rejected = sa.and_(articles.c.state == State.REJECTED, articles.c.reason != "dropped")
         matching = sa.or_(matching, sa.and_(rejected, held))
-    conditions = [matching]
+    replaced = sa.exists().where(_is_newer, _newer.c.state.in_(STANDING)).correlate(articles)
+    conditions = [matching, ~replaced]
     if selection.since is not None:
         conditions.append(articles.c.discovered_at >= selection.since)
     if selection.until is not None:

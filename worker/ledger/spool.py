@@ -1,8 +1,8 @@
-"""Exchanges in hand that are small enough for the ledger: saved with the state they belong to, and gone with it."""
+"""Exchanges in hand: small ones with their bytes, saved with the state they belong to; of large ones where they lie."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -13,25 +13,27 @@ from worker.ledger.tables import Row, articles, spool
 from worker.model import State
 
 
-def put(connection: Connection, article_pk: int, bodies: Mapping[str, bytes]) -> None:
-    """Keep bodies of one article under keys made of their digests."""
-    rows = [{"key": key, "article_pk": article_pk, "body": body} for key, body in bodies.items()]
-    insert_new(connection, spool, rows, returning=[spool.c.key])
+def put(connection: Connection, article_pk: int, *, key: str, body: bytes | None) -> None:
+    """Note what is in hand of an article, until ``forget``. ``key``: made of its digest; ``body``: None: it lies in the
+    archive store.
+    """
+    insert_new(connection, spool, [{"key": key, "article_pk": article_pk, "body": body}], returning=[spool.c.key])
 
 
 def of_articles(connection: Connection, article_pks: Sequence[int]) -> dict[str, bytes]:
-    """All that is held of these rows, by key."""
-    chosen = sa.select(spool.c.key, spool.c.body).where(spool.c.article_pk.in_(article_pks))
+    """All bytes that are held of these rows, by key."""
+    chosen = sa.select(spool.c.key, spool.c.body).where(spool.c.article_pk.in_(article_pks), spool.c.body.is_not(None))
     return {row.key: row.body for row in connection.execute(chosen)}
 
 
-def keys_of(connection: Connection, article_pks: Sequence[int]) -> set[str]:
-    """The keys under which something of these rows is held."""
-    return set(connection.scalars(sa.select(spool.c.key).where(spool.c.article_pk.in_(article_pks))))
+def in_store(connection: Connection, article_pks: Sequence[int]) -> list[str]:
+    """The keys of what lies in the archive store for these rows, also of what an earlier attempt left there."""
+    chosen = sa.select(spool.c.key).where(spool.c.article_pk.in_(article_pks), spool.c.body.is_(None))
+    return list(connection.scalars(chosen))
 
 
 def forget(connection: Connection, article_pks: Sequence[int]) -> None:
-    """Let go of all that is held of these rows."""
+    """Let go of all that is in hand of these rows."""
     connection.execute(spool.delete().where(spool.c.article_pk.in_(article_pks)))
 
 
@@ -40,12 +42,16 @@ def set_aside(connection: Connection, *, ended_before: datetime, limit: int) -> 
     statement = (
         sa.select(spool.c.key, spool.c.body)
         .join(articles, articles.c.id == spool.c.article_pk)
-        .where(articles.c.state.in_([State.REJECTED, State.QUARANTINED]), articles.c.ended_at <= ended_before)
+        .where(
+            articles.c.state.in_([State.REJECTED, State.QUARANTINED]),
+            articles.c.ended_at <= ended_before,
+            spool.c.body.is_not(None),
+        )
         .limit(limit)
     )
     return list(connection.execute(statement))
 
 
 def moved(connection: Connection, keys: Sequence[str]) -> None:
-    """Let go of what lies in the archive store by now."""
-    connection.execute(spool.delete().where(spool.c.key.in_(keys)))
+    """Let go of the bytes that lie in the archive store by now."""
+    connection.execute(spool.update().where(spool.c.key.in_(keys)).values(body=None))

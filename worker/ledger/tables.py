@@ -71,7 +71,7 @@ feeds = sa.Table(
     sa.Column("offsite", sa.String(8), nullable=False, server_default="follow"),
     sa.Column("priority", sa.Integer, nullable=False, server_default="0"),
     sa.Column("enabled", sa.Boolean, nullable=False, server_default=sa.true()),
-    sa.Column("origin", sa.String(8), nullable=False),  # file: feeds.toml; cli: added at run time
+    sa.Column("origin", sa.String(8), nullable=False),  # file: feeds.toml; cli: by hand; import: of an archive
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("removed_at", Moment),
     # what polling learnt
@@ -183,6 +183,18 @@ articles = sa.Table(
 sa.Index(  # a site's most urgent, then oldest
     "ix_articles_line", articles.c.host, articles.c.state, articles.c.priority.desc(), articles.c.ready_at
 )
+_ENDED = ("published", "duplicate", "rejected", "quarantined", "imported")
+for _name, _others in (  # what dispatch picks from: what waits for its site, and what is past that
+    ("waiting", ("downloaded", "extracted", "pictured", "archived", *_ENDED)),
+    ("further", ("discovered", *_ENDED)),
+):
+    sa.Index(  # negated: of "state IN" SQLite would rather take ``ix_articles_state_ready_at``, and sort all it finds
+        f"ix_articles_{_name}",
+        articles.c.priority.desc(),
+        articles.c.ready_at,
+        postgresql_where=articles.c.state.not_in(_others),
+        sqlite_where=articles.c.state.not_in(_others),
+    )
 sa.Index("ix_articles_state_ready_at", articles.c.state, articles.c.ready_at)
 sa.Index(
     "ix_articles_lease_until",
@@ -221,12 +233,12 @@ records = sa.Table(  # what extraction read, until the article's end
     sa.Column("body", sa.LargeBinary, nullable=False),
 )
 
-spool = sa.Table(  # exchanges in hand that are small enough for the ledger; larger ones are in the archive store
+spool = sa.Table(  # exchanges in hand, until the article's end
     "spool",
     metadata,
     sa.Column("key", sa.String(100), primary_key=True),
     sa.Column("article_pk", Id, sa.ForeignKey("articles.id"), nullable=False),
-    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("body", sa.LargeBinary),  # None: it is an object of the archive store
 )
 sa.Index("ix_spool_article_pk", spool.c.article_pk)
 
@@ -260,6 +272,12 @@ sa.Index(
     bundles.c.kept_at,
     postgresql_where=bundles.c.file.is_(None),
     sqlite_where=bundles.c.file.is_(None),
+)
+sa.Index(
+    "ix_bundles_problem",
+    bundles.c.problem,
+    postgresql_where=bundles.c.problem.is_not(None),
+    sqlite_where=bundles.c.problem.is_not(None),
 )
 sa.Index("ix_bundles_file", bundles.c.file)
 sa.Index("ix_bundles_article_pk", bundles.c.article_pk)

@@ -16,8 +16,9 @@ from worker.archive.bundle import Bundle, PageRecord, bundle, find_payload
 from worker.archive.index import bundle_note
 from worker.archive.keys import warc_key
 from worker.archive.store import MissingObjectError
+from worker.archive.verify import check_bundle
 from worker.errors import QuarantineError
-from worker.ledger import articles, bundles, feeds, pages
+from worker.ledger import articles, bundles, feeds, kept, pages
 from worker.ledger.tables import Row
 from worker.model import Entry, State
 from worker.stages import spool
@@ -25,6 +26,7 @@ from worker.stages.deps import Deps, Done, Save, begin, released, save_done, set
 from worker.stages.extract import load_record
 from worker.stages.kept import kept_bytes
 from worker.stages.readable import bundled_facts, document_of, readable
+from worker.stages.verify import promise_of
 
 SOFTWARE = f"newsmill/{version('newsmill')}"
 
@@ -141,7 +143,7 @@ def _archived(deps: Deps, row: Row, given: _Input) -> _Written:
     )
     warc_ref = warc_key(row.article_id, row.revision, row.discovered_at)
     deps.store.put(warc_ref, written.data, content_type="application/warc")
-    kept = {
+    refs = {
         "warc": warc_ref,
         "record_id": written.record_id,
         "payload_sha256": written.payload_sha256,
@@ -149,7 +151,7 @@ def _archived(deps: Deps, row: Row, given: _Input) -> _Written:
         **beside.refs,
     }
     return _Written(
-        values={"archived_at": deps.clock(), "archive": kept},
+        values={"archived_at": deps.clock(), "archive": refs},
         note=bundle_note(warc_ref, written.data, written.lines),
     )
 
@@ -166,10 +168,10 @@ class _Held:
 
 
 def _held(deps: Deps, row: Row, earlier: Mapping[str, Any]) -> _Held | None:
-    """The page that an earlier revision has; None: what should be it is not there any more.
+    """The page that an earlier revision has; None: its bundle is not there any more, or not whole.
 
-    A page that was fetched anew may be fetched because that one is damaged: nothing must lead to it before it was
-    read. Nor is it known where newsmill 0.1 put it.
+    A page that was fetched anew may be fetched because that one is damaged: nothing must lead to it before all of its
+    bundle was read, as ``archive verify`` does. Nor is it known where newsmill 0.1 put it.
     """
     page = earlier.get("page")
     sha256 = earlier["payload_sha256"]
@@ -179,7 +181,11 @@ def _held(deps: Deps, row: Row, earlier: Mapping[str, Any]) -> _Held | None:
         return _Held(warc=page["warc"], record=record)
     at = page or earlier
     with suppress(MissingObjectError, QuarantineError):
-        found = find_payload(kept_bytes(deps.ledger, deps.store, at["warc"]), at["record_id"])
+        data = kept_bytes(deps.ledger, deps.store, at["warc"])
+        noted = deps.loaded(lambda tx: kept.bundles_by_key(tx, [at["warc"]])).get(at["warc"])
+        if check_bundle(data, promise_of(noted, {at["record_id"]: sha256})) is not None:
+            return None
+        found = find_payload(data, at["record_id"])
         record = PageRecord(record_id=found.record_id, url=found.url or "", date=found.date, payload_sha256=sha256)
         return _Held(warc=at["warc"], record=record)
     return None

@@ -52,6 +52,7 @@ ROUND_AT_MOST = timedelta(seconds=80)  # and gives one up that takes longer: a t
 SIDE_BY_SIDE = 8  # bundles asked for at a time, of a store behind a network
 AHEAD_BYTES = 32 * 1024 * 1024
 REMOVED_AT_ONCE = 500
+LOOKED_AT_AGAIN = 100  # bundles with a problem, in a round
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +117,7 @@ def compact(deps: Deps, *, advanced: Callable[[int], None] = _unheard) -> Compac
         advanced: Told the size of each bundle that was written.
     Raises: UnavailableError: ledger or store; whatever was begun is gone on with by the next run.
     """
-    still_damaged = _look_again(deps)
+    still_damaged = _damaged(deps, _look_again(deps, deps.loaded(bundles.with_problems)))
     came_to = _compact(deps, _Limits(), advanced)
     return Compaction(files=came_to.files, damaged=(*still_damaged, *came_to.damaged), held=came_to.held)
 
@@ -124,10 +125,13 @@ def compact(deps: Deps, *, advanced: Callable[[int], None] = _unheard) -> Compac
 def compact_round(deps: Deps) -> Compaction:
     """Upkeep's share: files that are full, or whose first bundle has waited for a week; for ROUND_AT_MOST.
 
+    Some of the bundles that had a problem are looked at again: a disk that was away comes back.
+
     Raises: UnavailableError: as ``compact``.
     """
     now = deps.clock()
     limits = _Limits(full_only=True, begin_before=now + ROUND, give_up_at=now + ROUND_AT_MOST)
+    _look_again(deps, deps.loaded(lambda tx: bundles.some_with_problems(tx, LOOKED_AT_AGAIN)), until=now + ROUND)
     came_to = _compact(deps, limits, _unheard)
     if came_to.files or came_to.damaged:
         done = {"files": len(came_to.files), "bundles": sum(file.bundles for file in came_to.files)}
@@ -417,17 +421,19 @@ def _got(store: Store, key: str) -> bytes | None:
         return None
 
 
-def _look_again(deps: Deps) -> list[Damaged]:
-    """Take bundles into account again that had a problem and are what was written by now. Returns: the others."""
-    parts = [_part(row) for row in deps.loaded(bundles.with_problems)]
+def _look_again(deps: Deps, rows: Sequence[Row], *, until: datetime | None = None) -> dict[str, str]:
+    """Take bundles into account again that had a problem and are what was written by now.
+
+    Returns: the others' problems, as far as they were looked at until then.
+    """
     found: dict[str, str | None] = {}
     with contextlib.suppress(_StoppedError):
-        for part, data in _asked(deps, lambda part: _got(deps.store, part.key), parts):
+        for part, data in _asked(deps, lambda part: _got(deps.store, part.key), [_part(row) for row in rows]):
             found[part.key] = problem_of(part, data)
-            if deps.stopping.is_set():
+            if deps.stopping.is_set() or (until is not None and deps.clock() >= until):
                 break
     deps.saved(lambda tx: bundles.looked_again(tx, found))
-    return _damaged(deps, {key: problem for key, problem in found.items() if problem is not None})
+    return {key: problem for key, problem in found.items() if problem is not None}
 
 
 def _damaged(deps: Deps, problems: Mapping[str, str]) -> list[Damaged]:

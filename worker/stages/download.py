@@ -246,17 +246,14 @@ def _earlier(row: Row) -> dict[str, Any]:
 
 
 def _spooled(deps: Deps, row: Row, hops: tuple[Hop, ...]) -> _Kept:
-    """Put hops into the spool. The note: the key, how many visits it holds, the keys that it makes superfluous."""
+    """Put hops into the spool. The note: the key, and how many visits it holds."""
     earlier = _earlier(row)
     data = exchange_records(Exchange(hops=hops))
-    superseded = list(earlier.get("superseded", ()))
     if earlier.get("key"):
         in_ledger = deps.loaded(lambda tx: spool.held(tx, [row]))
         data = spool.read(deps, in_ledger, earlier["key"]) + data
-        superseded.append(earlier["key"])
     kept = spool.keep(deps, row, data)
-    note = {"key": kept.key, "visits": earlier.get("visits", 0) + 1, "superseded": superseded}
-    return _Kept(note=note, spooled=kept)
+    return _Kept(note={"key": kept.key, "visits": earlier.get("visits", 0) + 1}, spooled=kept)
 
 
 def _later(deps: Deps, row: Row, wait: NotYetError) -> Save[bool]:

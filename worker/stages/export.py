@@ -101,7 +101,7 @@ def export_warc(wanted: Wanted, target: Path) -> Exported:
     exported = Exported()
     index = target.with_name(f"{target.name}.cdxj")
     with ExitStack() as opened:
-        lines = opened.enter_context(contextlib.closing(_SortedLines()))
+        lines = opened.enter_context(contextlib.closing(_SortedLines(target.parent)))
         out = opened.enter_context(_new_file(target))
         for part in _joined(wanted, exported, lines, target.name):
             out.write(part)
@@ -119,14 +119,14 @@ def export_wacz(wanted: Wanted, target: Path, *, now: datetime) -> Exported:
     """
     exported = Exported()
     with ExitStack() as opened:
-        lines = opened.enter_context(contextlib.closing(_SortedLines()))
-        pages = opened.enter_context(tempfile.TemporaryFile())
+        lines = opened.enter_context(contextlib.closing(_SortedLines(target.parent)))
+        out = opened.enter_context(_new_file(target))
+        pages = opened.enter_context(tempfile.TemporaryFile(dir=target.parent))
 
         def note(piece: _Piece) -> None:
             if (page := _page(piece)) is not None:
                 pages.write(page_line(page))
 
-        out = opened.enter_context(_new_file(target))
         write_wacz(
             out,
             warc=_joined(wanted, exported, lines, WARC_NAME, note=note),
@@ -347,10 +347,10 @@ def _read_index(path: Path) -> dict[date, int]:
 def _readme(folder: Path, titles: Mapping[str, Any]) -> bytes:
     """The feeds that the folder has, with links and counts."""
     lines = ["# Archive", "", "One document for each article, by feed and day.", ""]
-    for slug in sorted(titles):
+    for slug in sorted(path.parent.name for path in folder.glob("*/index.md")):  # also of feeds that were renamed since
         days = _read_index(_path(folder, index_key(slug)))
         if days:
-            title = feed_index(slug, titles[slug], {}).partition(b"\n")[0].removeprefix(b"# ").decode()
+            title = feed_index(slug, titles.get(slug), {}).partition(b"\n")[0].removeprefix(b"# ").decode()
             count = sum(days.values())
             articles = "article" if count == 1 else "articles"
             lines.append(f"- [{title}]({slug}/index.md): {count} {articles}, the newest of {max(days).isoformat()}")
@@ -408,16 +408,20 @@ def _rewound(file: IO[bytes]) -> Iterator[bytes]:
 
 
 class _SortedLines:
-    """Lines, each with its LF, given back in order of code points; how many fit into memory does not matter."""
+    """Lines, each with its LF, given back in order of code points; how many fit into memory does not matter.
 
-    def __init__(self) -> None:
+    ``folder``: where the others wait, in files without a name.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._in_hand: list[str] = []
         self._files: list[IO[str]] = []
 
     def extend(self, lines: Iterable[str]) -> None:
         self._in_hand.extend(lines)
         if len(self._in_hand) >= LINES_IN_HAND:
-            file = tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n")  # noqa: SIM115 - closed in close()
+            file = tempfile.TemporaryFile("w+", encoding="ascii", newline="\n", dir=self._folder)  # noqa: SIM115 - in close()
             self._files.append(file)
             file.writelines(sorted(self._in_hand))
             self._in_hand = []

@@ -10,7 +10,7 @@ import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -46,6 +46,8 @@ from worker.urls import gate_key, usable_url
 log = logging.getLogger("newsmill")
 
 AT_ONCE = 200  # files that share their transactions
+AT_ONCE_BYTES = 16 * 1024 * 1024  # of them; each is in memory several times
+ABANDONED = timedelta(hours=1)  # no batch takes so long: whoever reserved a row and did not finish it broke off
 NOT_ASKED_FOR = "not fetched: the article was imported"
 NO_TEXT = "there is no text in it"
 _EMPTY_HEADER = "<div></div><img"  # how our own documents begin where no date is known
@@ -96,7 +98,7 @@ def import_documents(
     for found in files_below(folder):
         slug = (feed, None) if feed is not None else slug_of(folder.resolve().name, found.path)
         read = _read(deps, found, *slug)
-        if len(batch) >= AT_ONCE or (isinstance(read, _Read) and any(_is_same(read, other) for other in batch)):
+        if _is_full(batch) or (isinstance(read, _Read) and any(_is_same(read, other) for other in batch)):
             yield from run.finish(batch)
             batch = []
             if deps.stopping.is_set():
@@ -140,6 +142,11 @@ class _Read:
     @property
     def is_publishable(self) -> bool:
         return self.record.not_article is None
+
+
+def _is_full(batch: Sequence[_Read | Imported]) -> bool:
+    size = sum(len(one.data) for one in batch if isinstance(one, _Read))
+    return len(batch) >= AT_ONCE or size >= AT_ONCE_BYTES
 
 
 def _is_same(read: _Read, other: _Read | Imported) -> bool:
@@ -202,6 +209,7 @@ class _Plan:
     outcome: Outcome
     row: Row | None = None  # the revision that has this text; None: it is still to be made
     before: Row | None = None  # the revision that a new one follows
+    abandoned: Row | None = None  # the reserved row whose place a new one takes
     change: Mapping[str, Any] | None = None  # of that
     article_id: str
     revision: int
@@ -216,26 +224,46 @@ class _Plan:
         return self.row is not None and self.row.archive is None and self.outcome is not Outcome.KNOWN
 
 
-def _planned(read: _Read, rows: Sequence[Row], *, publish: bool) -> _Plan:
+def _planned(read: _Read, rows: Sequence[Row], *, publish: bool, now: datetime) -> _Plan:
     """Args: rows: The revisions that are known of the article, oldest first."""
     publish = publish and read.is_publishable
     outcome = Outcome.PUBLISHED if publish else Outcome.IMPORTED
     plan = partial(_Plan, read=read)
     if not rows:
         return plan(outcome=outcome, article_id=read.keys.article_id, revision=1)
-    ours = [row for row in rows if imports.is_imported(row)]
-    same = next((row for row in ours if row.text_sha256 == read.text_sha256), None)
+    same = next((row for row in rows if imports.is_imported(row) and _is_of(row, read)), None)
     if same is not None:
-        is_due = same.state == State.IMPORTED and (same.archive is None or publish)
-        if not is_due:
-            outcome = Outcome.KNOWN
-        elif same.archive is None and same.change is not None:
-            outcome = Outcome.REVISION
-        return plan(outcome=outcome, row=same, article_id=same.article_id, revision=same.revision)
+        return _settled(plan(outcome=outcome, article_id=same.article_id, revision=same.revision), same)
     last = rows[-1]
-    if not imports.is_imported(last) or last.archive is None:
-        return plan(outcome=Outcome.KNOWN, row=last, article_id=last.article_id, revision=last.revision)
-    return plan(outcome=Outcome.REVISION, before=last, article_id=last.article_id, revision=last.revision + 1)
+    plan = partial(plan, article_id=last.article_id)
+    if not imports.is_imported(last):
+        return plan(outcome=Outcome.KNOWN, row=last, revision=last.revision)
+    if last.archive is not None:
+        return plan(outcome=Outcome.REVISION, before=last, revision=last.revision + 1)
+    if now - last.extracted_at < ABANDONED:
+        return plan(outcome=Outcome.KNOWN, row=last, revision=last.revision)
+    before = rows[-2] if len(rows) > 1 else None
+    outcome = outcome if before is None else Outcome.REVISION
+    return plan(outcome=outcome, before=before, abandoned=last, revision=last.revision)
+
+
+def _is_of(row: Row, read: _Read) -> bool:
+    """Was this revision made of this document? Also when its text was read otherwise by an older newsmill."""
+    if row.text_sha256 == read.text_sha256:
+        return True
+    document = imported_document(read.data, read.document, row)
+    return row.archive is not None and row.archive["document_sha256"] == hashlib.sha256(document).hexdigest()
+
+
+def _settled(plan: _Plan, row: Row) -> _Plan:
+    """What is left to do about a document that a row has: nothing, as a rule."""
+    outcome = plan.outcome
+    is_due = row.state == State.IMPORTED and (row.archive is None or outcome is Outcome.PUBLISHED)
+    if not is_due:
+        outcome = Outcome.KNOWN
+    elif row.archive is None and row.change is not None:
+        outcome = Outcome.REVISION
+    return replace(plan, outcome=outcome, row=row, before=None, abandoned=None, revision=row.revision)
 
 
 # ---------------------------------------------------------------- doing
@@ -258,17 +286,17 @@ class _Run:
     def _imported(self, reads: Sequence[_Read]) -> list[Imported]:
         deps = self.deps
         known = deps.loaded(lambda tx: imports.known(tx, [read.keys.article_id for read in reads]))
-        plans = [
-            self._compared(_planned(read, known.get(read.keys.article_id, ()), publish=self.publish)) for read in reads
-        ]
+        plans = [self._compared(self._planned(read, known.get(read.keys.article_id, ()))) for read in reads]
         if self.dry_run:
             return [self._pretended(plan) for plan in plans]
         plans = deps.saved(lambda tx: _reserved(tx, plans, deps.clock()))
         ids = sorted({plan.row.feed_id for plan in plans if plan.row is not None and plan.is_unwritten})
         slugs = {feed_id: feed.slug for feed_id, feed in deps.loaded(lambda tx: feeds.by_ids(tx, ids)).items()}
-        written = list(deps.threads.map(lambda plan: self._written(plan, slugs), plans))
-        bodies = self._to_hand_over(written, known) if self.publish else {}
-        return deps.saved(lambda tx: self._noted(tx, written, bodies))
+        written = list(deps.threads.map(lambda plan: self._written(plan, slugs, known), plans))
+        return deps.saved(lambda tx: self._noted(tx, written))
+
+    def _planned(self, read: _Read, rows: Sequence[Row]) -> _Plan:
+        return _planned(read, rows, publish=self.publish, now=self.deps.clock())
 
     def _compared(self, plan: _Plan) -> _Plan:
         """What a new text changed: typography alone makes no revision."""
@@ -282,7 +310,8 @@ class _Run:
             return replace(plan, change=lost)
         found = compare(before.record, plan.read.record, picture=picture_of(plan.before))
         if not found.is_revision:
-            return replace(plan, outcome=Outcome.KNOWN, row=plan.before, before=None, revision=plan.before.revision)
+            publish = self.publish and plan.read.is_publishable
+            return _settled(replace(plan, outcome=Outcome.PUBLISHED if publish else Outcome.IMPORTED), plan.before)
         return replace(plan, change=change_of(found, previous=plan.before.revision))
 
     def _pretended(self, plan: _Plan) -> Imported:
@@ -294,43 +323,50 @@ class _Run:
             texts.add(plan.read.text_sha256)
         return _told(replace(plan, outcome=outcome))
 
-    def _written(self, plan: _Plan, slugs: Mapping[int, str]) -> _Written:
-        if plan.row is None or not plan.is_unwritten:
-            return _Written(plan=plan)
+    def _written(self, plan: _Plan, slugs: Mapping[int, str], known: Mapping[str, Sequence[Row]]) -> _Written:
+        written, row = _Written(plan=plan), plan.row
+        if row is None or plan.outcome is Outcome.KNOWN:
+            return written
         try:
-            return _write(self.deps, plan, plan.row, slugs[plan.row.feed_id])
+            if plan.is_unwritten:
+                written = _write(self.deps, plan, row, slugs[row.feed_id])
+            if self.publish and plan.read.is_publishable:
+                older = [other for other in known.get(plan.read.keys.article_id, ()) if other.revision < row.revision]
+                written = replace(written, bodies=self._to_hand_over(plan.read, row, older))
         except UnavailableError:
             raise
         except Exception as error:  # noqa: BLE001 - costs this file only; reported
             if not isinstance(error, NewsmillError):
                 self.deps.report(error, stage="import", tags={"path": str(plan.read.path)})
-            return _Written(plan=plan, problem=f"{type(error).__name__}: {error}"[:300])
+            return replace(written, problem=f"{type(error).__name__}: {error}"[:300])
+        return written
 
-    def _to_hand_over(self, written: Sequence[_Written], known: Mapping[str, Sequence[Row]]) -> dict[int, bytes]:
+    def _to_hand_over(self, read: _Read, row: Row, older: Sequence[Row]) -> dict[int, bytes]:
         """The packed records of rows that the line shall publish, by row id.
 
-        Who is told of a later revision has to be told of the earlier ones.
+        Who is told of a later revision has to be told of the earlier ones. Raises: QuarantineError: one is lost.
         """
+        as_archived = [one for one in older if one.state == State.IMPORTED and one.archive]
+        bodies = {one.id: packed(earlier(self.deps, one).record) for one in as_archived}
+        is_this_text = row.text_sha256 == read.text_sha256
+        return bodies | {row.id: packed(read.record if is_this_text else earlier(self.deps, row).record)}
+
+    def _noted(self, tx: Connection, written: Sequence[_Written]) -> list[Imported]:
+        now = self.deps.clock()
+        told: list[Imported] = []
         bodies: dict[int, bytes] = {}
         for one in written:
-            plan, row = one.plan, one.plan.row
-            if row is None or one.problem or plan.outcome is Outcome.KNOWN or not plan.read.is_publishable:
-                continue
-            bodies[row.id] = packed(plan.read.record)
-            for older in known.get(plan.read.keys.article_id, ()):
-                if older.revision < row.revision and older.state == State.IMPORTED and older.archive:
-                    bodies[older.id] = packed(earlier(self.deps, older).record)
-        return bodies
-
-    def _noted(self, tx: Connection, written: Sequence[_Written], bodies: Mapping[int, bytes]) -> list[Imported]:
-        now = self.deps.clock()
-        for one in written:
-            if one.plan.row is not None and one.values:
+            plan = one.plan
+            if plan.row is not None and one.values:
                 values = {**one.values, "archived_at": now, "ready_at": now, "ended_at": now}
-                imports.finish(tx, one.plan.row, values, bundle={**one.bundle, "now": now})
+                if not imports.finish(tx, plan.row, values, bundle={**one.bundle, "now": now}):
+                    plan = replace(plan, outcome=Outcome.KNOWN)  # another import was faster
+            if plan.outcome is not Outcome.KNOWN:
+                bodies |= one.bodies
+            told.append(_told(plan, one.problem))
         if bodies:
             imports.hand_over(tx, bodies, priority=AFTER_THE_NEWS, now=now)
-        return [_told(one.plan, one.problem) for one in written]
+        return told
 
 
 def _told(plan: _Plan, problem: str | None = None) -> Imported:
@@ -357,7 +393,9 @@ def _reserved(tx: Connection, plans: Sequence[_Plan], now: datetime) -> list[_Pl
     slugs = {plan.read.slug: plan.read.feed_title for plan in new}
     their_feeds = {slug: imports.feed_for(tx, slug, title=title, now=now) for slug, title in slugs.items()}
     rows = [_row(plan, their_feeds[plan.read.slug], now) for plan in new]
-    reserved = {(row.article_id, row.revision): row for row in imports.reserve(tx, rows)}
+    taken = [imports.take_over(tx, plan.abandoned, row) for plan, row in zip(new, rows, strict=True) if plan.abandoned]
+    fresh = imports.reserve(tx, rows)  # of what was taken over there is a row
+    reserved = {(row.article_id, row.revision): row for row in (*filter(None, taken), *fresh)}
     feeds.insert_sightings(
         tx,
         [
@@ -441,6 +479,7 @@ class _Written:
     plan: _Plan
     values: Mapping[str, Any] = field(default_factory=dict)  # of its row
     bundle: Mapping[str, Any] = field(default_factory=dict)
+    bodies: Mapping[int, bytes] = field(default_factory=dict)  # to hand over to the line, by row id
     problem: str | None = None
 
 
@@ -451,9 +490,13 @@ def _write(deps: Deps, plan: _Plan, row: Row, slug: str) -> _Written:
     beside = readable(row, read.record, document, slug=slug, message_cap_bytes=deps.settings.message_cap_bytes)
     refs = dict(beside.refs)
     for key, one in beside.objects.items():
-        never_replace = key == beside.document and row.revision == 1  # it may be a polled article's
-        if not store.put(key, one.data, content_type=one.content_type, only_new=never_replace):
+        may_be_later_s = key == beside.document and row.revision == 1
+        if store.put(key, one.data, content_type=one.content_type, only_new=may_be_later_s):
+            continue
+        if _has_later(deps, row):  # another import was faster: the document is that revision's by now
             refs["document_sha256"] = hashlib.sha256(store.get(key)).hexdigest()
+        else:  # what a run left that broke off
+            store.put(key, one.data, content_type=one.content_type)
     original_id, original = _original(read, row)
     written = bundle(
         article_id=row.article_id,
@@ -477,6 +520,11 @@ def _write(deps: Deps, plan: _Plan, row: Row, slug: str) -> _Written:
     }
     kept = bundle_note(warc, written.data, written.lines)
     return _Written(plan=plan, values={"archive": archive}, bundle=kept)
+
+
+def _has_later(deps: Deps, row: Row) -> bool:
+    newest = deps.loaded(lambda tx: imports.known(tx, [row.article_id]))[row.article_id][-1]
+    return bool(newest.revision > row.revision)
 
 
 def _original(read: _Read, row: Row) -> tuple[str, bytes]:

@@ -16,6 +16,7 @@ from worker.stages.deps import Deps
 LIST_EVERY = timedelta(minutes=5)
 EARLY = timedelta(seconds=10)  # by which a tick may come before its time
 SETTLED = timedelta(minutes=1)  # what is younger may belong to a transaction that is not committed yet
+LOOKED_BACK = timedelta(days=1)  # when nobody knows what was listed since the clock was set back
 MOST_DAYS = 200  # a round; more wait for the next one
 MOST_ROWS = 10_000
 MARKDOWN = "text/markdown; charset=utf-8"
@@ -31,13 +32,15 @@ def list_documents(deps: Deps) -> int:
     """
     now = deps.clock()
     was = deps.loaded(listings.mark)
-    if was is not None and now - was < LIST_EVERY + SETTLED - EARLY:
+    is_ahead = was is not None and was > now + LIST_EVERY  # the clock was set back
+    if was is not None and not is_ahead and now - was < LIST_EVERY + SETTLED - EARLY:
         return 0
     until = now - SETTLED
-    rows = deps.loaded(lambda tx: listings.archived_since(tx, after=was, until=until, limit=MOST_ROWS))
+    after = now - LOOKED_BACK if is_ahead else was
+    rows = deps.loaded(lambda tx: listings.archived_since(tx, after=after, until=until, limit=MOST_ROWS))
     if len(rows) == MOST_ROWS:  # others may have come at the last one's moment
         until = rows[-1].at
-        rows = deps.loaded(lambda tx: listings.archived_since(tx, after=was, until=until, limit=None))
+        rows = deps.loaded(lambda tx: listings.archived_since(tx, after=after, until=until, limit=None))
     days, until = _bounded(rows, until)
     counts: dict[str, dict[date, int]] = {}
     for feed_id, slug, day in days:

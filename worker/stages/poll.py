@@ -7,6 +7,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,9 +15,10 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from worker.archive.bundle import feed_bundle
-from worker.archive.exchange import exchange_records
+from worker.archive.exchange import exchange_records, read_exchange
 from worker.archive.index import bundle_note, index_lines
 from worker.archive.keys import feed_key
+from worker.archive.store import MissingObjectError
 from worker.errors import NewsmillError, QuarantineError, RetryableError, UnavailableError
 from worker.extract.feedtext import is_full_text
 from worker.feeds.cadence import CadencePolicy, Outcome, next_poll
@@ -260,7 +262,7 @@ def _read(deps: Deps, feed: Row, token: str, seen: Visited, unconditional: bool)
         max_entries=deps.settings.max_entries,
         now=now,
     )
-    document = _archived(deps, feed, feed_key(feed.slug, digest, now), seen.exchange)
+    document = _archived(deps, feed, digest, seen.exchange)
     if parsed.damaged or hop.truncated:  # the next poll must see the whole document
         facts |= {"etag": None, "last_modified": None, "body_sha256": None}
     facts["wishes"] = {**_wishes(parsed), "full_text_share": _full_text_share(parsed.entries)}
@@ -277,22 +279,36 @@ class _Document:
     note: Mapping[str, Any] | None
 
 
-def _archived(deps: Deps, feed: Row, key: str, exchange: Exchange) -> _Document:
+def _archived(deps: Deps, feed: Row, digest: str, exchange: Exchange) -> _Document:
     """Write the exchange that brought a document, without its secrets, unless the same one was kept earlier today."""
+    key = feed_key(feed.slug, digest, deps.clock())
     if deps.loaded(lambda tx: pages.is_noted(tx, key)):
         return _Document(key=key, note=None)
     written = feed_bundle(
         slug=feed.slug,
-        name=key.rpartition("/")[2].removesuffix(".warc.gz"),
+        name=digest,
         exchange_data=exchange_records(exchange, redact=frozenset(feed.headers)),
         written_at=exchange.fetched_at,
         software=SOFTWARE,
     )
     data, lines = written.data, written.lines
     if not deps.store.put(key, data, content_type="application/warc", only_new=True):
-        data = deps.store.get(key)  # of a poll that was not saved: whatever its worker still does, it stays as it is
-        lines = index_lines(data)
+        left = _left_there(deps, key, digest)
+        if left is None:  # damaged: it must not keep the feed from being polled
+            deps.store.put(key, data, content_type="application/warc")
+        else:  # whatever its worker still does, it stays as it is
+            data, lines = left, index_lines(left)
     return _Document(key=key, note=bundle_note(key, data, lines))
+
+
+def _left_there(deps: Deps, key: str, digest: str) -> bytes | None:
+    """What a poll that was not saved has written of a document, by its digest; None: that is not whole."""
+    with suppress(MissingObjectError, QuarantineError, RetryableError):
+        data = deps.store.get(key)
+        body = decoded_body(read_exchange(data).final, deps.settings.page_cap_bytes)
+        if hashlib.sha256(body).hexdigest() == digest:
+            return data
+    return None
 
 
 def _told(feed: Row, hop: Hop, parsed: ParsedFeed) -> Polled:
@@ -530,7 +546,8 @@ def _selection(tx: Connection, feed: Row, entries: Sequence[Entry]) -> Selection
         list(zip(entries, names, strict=True)),
         known=map(_known_sighting, known),
         first_poll=feed.first_poll,
-        is_first=not known and not feeds.has_sightings(tx, feed.id),
+        # an import into a feed that never answered leaves sightings, and its first poll is still the first
+        is_first=feed.ok_at is None or (not known and not feeds.has_sightings(tx, feed.id)),
     )
 
 

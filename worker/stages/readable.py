@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from worker.archive.document import Document, feed_document, is_exact, render_document
+from worker.archive.document import Document, converted_document, feed_document, is_exact, render_document
 from worker.archive.keys import document_key, html_key, text_key
 from worker.ledger.tables import Row
 from worker.model import ArticleRecord, Entry
@@ -90,13 +90,7 @@ def imported_document(file: bytes, document: Document, row: Row) -> bytes:
     """
     if is_exact(file, document):
         return file
-    return feed_document(
-        document.body,
-        title=document.title,
-        url=document.url,
-        feed_date=row.feed_date,
-        discovered_at=row.discovered_at,
-    )
+    return converted_document(document, feed_date=row.feed_date, discovered_at=row.discovered_at)
 
 
 def bundled_facts(row: Row, record: ArticleRecord, entry: Entry | None, slug: str) -> dict[str, Any]:

@@ -8,13 +8,17 @@ line, like any other download.
 
 from __future__ import annotations
 
+import base64
 import heapq
 import logging
 import time
+import zlib
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Literal
+from itertools import accumulate, pairwise
+from typing import Any, Literal
 
 import msgspec
 from sqlalchemy.engine import Connection
@@ -36,7 +40,8 @@ from worker.urls import gate_key, picture_key
 log = logging.getLogger("newsmill")
 
 AT_ONCE = 25  # articles whose bundles are in memory together
-NOTED_EVERY_S = 5.0  # how often a comparison's progress is saved: its list of what differs may be long
+SAVED_AT_ONCE = 200  # articles whose revisions are: their records are in memory, and how far the run is, is saved too
+NOTED_EVERY_S = 5.0  # how often a comparison's progress is saved
 WORST_KEPT = 20
 LISTED = 200  # articles of a kind that are named; all are counted
 ASKED_AGAIN_AFTER = timedelta(days=1)  # a page that a re-fetch did not bring is left alone for so long
@@ -91,7 +96,7 @@ class Tally:
     asked_lately: int = 0  # left alone: fetched again in vain a short while ago
     problems: list[Named] = field(default_factory=list)  # could not be read
     problem_count: int = 0
-    todo: list[int] = field(default_factory=list)  # rows that something is to be done about, ascending
+    todo: list[int] = field(default_factory=list)  # rows that something is to be done about, ascending; maybe millions
     revisions: int = 0  # written
     retried: int = 0
     fetching: int = 0
@@ -101,6 +106,20 @@ class Tally:
     def worse_share(self) -> float:
         """Of the articles compared, [0, 1]."""
         return self.worse / self.compared if self.compared else 0.0
+
+
+def kept(tally: Tally) -> dict[str, Any]:
+    """A tally for the ledger. Its rows are kept as their distances, compressed: it is saved again and again."""
+    distances = [after - before for before, after in pairwise([0, *tally.todo])]
+    todo = base64.b64encode(zlib.compress(msgspec.json.encode(distances))).decode("ascii")
+    facts: dict[str, Any] = msgspec.to_builtins(replace(tally, todo=[]))
+    return {**facts, "todo": todo}
+
+
+def tally_of(run: Row) -> Tally:
+    """What a run's row has kept."""
+    distances = msgspec.json.decode(zlib.decompress(base64.b64decode(run.tally["todo"])), type=list[int])
+    return msgspec.convert({**run.tally, "todo": list(accumulate(distances))}, Tally)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -339,8 +358,8 @@ def next_rows(deps: Deps, run: Run, *, looked_at: int, up_to: int, after: int) -
 
 def _keep(deps: Deps, run: Run, tally: Tally, after: int) -> None:
     if run.id is not None:
-        run_id, kept = run.id, msgspec.to_builtins(tally)
-        deps.saved(lambda tx: reprocessings.keep(tx, run_id, last_pk=after, tally=kept))
+        run_id, facts = run.id, kept(tally)
+        deps.saved(lambda tx: reprocessings.keep(tx, run_id, last_pk=after, tally=facts))
 
 
 def _count(tally: Tally, looked: _Looked) -> None:
@@ -396,21 +415,30 @@ def write_all(deps: Deps, run: Run, tally: Tally, *, after: int, progress: Progr
     Returns: the tally with what was done; its phase is ``done``, unless we were asked to stop before.
     Raises: UnavailableError: the database or the store is away.
     """
-    todo = [article_pk for article_pk in tally.todo if article_pk > after]
-    while todo and not deps.stopping.is_set():
-        ids = todo[:AT_ONCE]
-        rows = deps.loaded(lambda tx: reprocessings.chosen_again(tx, run.selection, ids))  # noqa: B023 - called at once
-        looked = _looks(deps, run, rows)
-        if len(looked) < len(rows):  # we are asked to stop
-            ids = [article_pk for article_pk in ids if article_pk < rows[len(looked)].id]
-        if ids:
-            tally = _saved(deps, run, tally, looked, ids)
-        todo = todo[len(ids) :]
-        progress(len(tally.todo) - len(todo), len(tally.todo))
-    if todo:
+    todo, done = tally.todo, bisect_right(tally.todo, after)
+    while done < len(todo) and not deps.stopping.is_set():
+        looked, end = _looks_at_more(deps, run, todo, done)
+        if end > done:
+            tally = _saved(deps, run, tally, looked, todo[done:end])
+        done = end
+        progress(done, len(todo))
+    if done < len(todo):
         return tally
     finish(deps, run)
     return replace(tally, phase="done")
+
+
+def _looks_at_more(deps: Deps, run: Run, todo: Sequence[int], start: int) -> tuple[list[_Looked], int]:
+    """Look at what is to be saved next, a few articles at a time. Returns: and where in ``todo`` that ends."""
+    looked: list[_Looked] = []
+    place, end = start, min(start + SAVED_AT_ONCE, len(todo))
+    while place < end and not deps.stopping.is_set():
+        ids = todo[place : min(place + AT_ONCE, end)]
+        rows = deps.loaded(lambda tx: reprocessings.chosen_again(tx, run.selection, ids))  # noqa: B023 - called at once
+        some = _looks(deps, run, rows)
+        looked += some
+        place += len(ids) if len(some) == len(rows) else bisect_left(ids, rows[len(some)].id)
+    return looked, place
 
 
 def finish(deps: Deps, run: Run) -> None:
@@ -438,7 +466,7 @@ def _saved(deps: Deps, run: Run, tally: Tally, looked: Sequence[_Looked], ids: S
             overtaken=tally.overtaken + len(ids) - len(added) - len(retried),
         )
         if run.id is not None:
-            reprocessings.keep(tx, run.id, last_pk=ids[-1], tally=msgspec.to_builtins(done))
+            reprocessings.keep(tx, run.id, last_pk=ids[-1], tally=kept(done))
         return done
 
     return deps.saved(save)

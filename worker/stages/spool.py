@@ -18,19 +18,19 @@ from worker.ledger.tables import Row
 from worker.model import Exchange
 from worker.stages.deps import Deps, packed, unpacked
 
+GZIP = b"\x1f\x8b"
 LEDGER_BYTES = 256 * 1024  # a body up to this goes into the ledger: nine pages in ten, gzipped, are below 100 KB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spooled:
-    """A body with its key. ``in_ledger``: it must be saved with ``save``; None: it lies in the store already."""
+    """A body with its key, to be noted with ``save``. ``in_ledger``: None: it lies in the store already."""
 
     key: str
     in_ledger: bytes | None
 
     def save(self, tx: Connection, row: Row) -> None:
-        if self.in_ledger is not None:
-            spool.put(tx, row.id, {self.key: self.in_ledger})
+        spool.put(tx, row.id, key=self.key, body=self.in_ledger)
 
 
 def keep(deps: Deps, row: Row, data: bytes) -> Spooled:
@@ -75,7 +75,10 @@ def keep_picture(deps: Deps, row: Row, exchange: Exchange, *, ref: str, data: by
 
 def picture_records(deps: Deps, in_ledger: Mapping[str, bytes], key: str) -> bytes:
     """The WARC records of a picture's exchange. Raises: MissingObjectError, UnavailableError."""
-    note = unpacked(read(deps, in_ledger, key), _PictureNote)
+    data = read(deps, in_ledger, key)
+    if data.startswith(GZIP):  # they themselves: as schema 0001 had them, when this article was upgraded with it
+        return data
+    note = unpacked(data, _PictureNote)
     exchange = note.exchange
     if note.body_ref is not None:
         body = deps.store.get(note.body_ref)

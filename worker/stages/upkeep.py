@@ -5,8 +5,8 @@ what operators are told from time to time: feeds that fell silent, and that the 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,6 @@ from sqlalchemy.engine import Connection
 from worker.errors import UnavailableError
 from worker.feeds.cadence import SILENCE_FLOOR_S, is_silent
 from worker.ledger import articles, feeds, hosts, publications, spool
-from worker.ledger.tables import Row
 from worker.publish.message import event_message, heartbeat_message
 from worker.stages.deps import Deps, note
 from worker.stages.listing import list_documents
@@ -28,17 +27,18 @@ SET_ASIDE_KEPT = timedelta(days=30)  # so that a retry needs no new fetch
 POLLS_KEPT = timedelta(days=90)
 SWEEP_AT_ONCE = 500
 MOVED_AT_ONCE = 50
-SWEEP_FOR = timedelta(seconds=45)
+SWEEP_FOR = timedelta(seconds=45)  # sweeping and moving together: a task's time is limited
 
 
 def upkeep(deps: Deps) -> dict[str, int]:
     """One round; returns how much was done of what. What cannot be done now is found again next time."""
     now = deps.clock()
+    end = now + SWEEP_FOR
     done = {
         "slots": deps.saved(lambda tx: hosts.sweep_slots(tx, now=now)),
         "polls": deps.saved(lambda tx: feeds.prune_polls(tx, before=now - POLLS_KEPT)),
-        "spool": _sweep_spool(deps),
-        "moved": _move_set_aside(deps),
+        "spool": _until(end, deps, _sweep_some),
+        "moved": _until(end, deps, partial(_move_some, end=end)),
         "listed": _list_documents(deps),
         "held": _trim_holding(deps),
         "silent": deps.saved(lambda tx: _tell_of_silence(deps, tx)),
@@ -65,18 +65,23 @@ def _tell_of_silence(deps: Deps, tx: Connection) -> int:
     return len(silent)
 
 
-def _sweep_spool(deps: Deps) -> int:
-    """Sweep until nothing is left to sweep, for a while at most. Returns: how many articles were swept."""
-    swept, end = 0, deps.clock() + SWEEP_FOR
+def _until(end: datetime, deps: Deps, do_some: Callable[[Deps], int]) -> int:
+    """Go on until nothing is left to do, until ``end`` at most. Returns: how much was done."""
+    done = 0
     try:
-        while deps.clock() < end and not deps.stopping.is_set() and (some := _sweep_some(deps)):
-            swept += some
+        while not _is_over(deps, end) and (some := do_some(deps)):
+            done += some
     except UnavailableError as error:
         log.warning("upkeep.no_store", extra={"error": str(error)})
-    return swept
+    return done
+
+
+def _is_over(deps: Deps, end: datetime) -> bool:
+    return deps.clock() >= end or deps.stopping.is_set()
 
 
 def _sweep_some(deps: Deps) -> int:
+    """Returns: how many articles were swept."""
     now = deps.clock()
     rows = deps.loaded(
         lambda tx: articles.sweepable(
@@ -86,8 +91,7 @@ def _sweep_some(deps: Deps) -> int:
     if not rows:
         return 0
     ids = [row.id for row in rows]
-    in_ledger = deps.loaded(lambda tx: spool.keys_of(tx, ids))
-    deps.store.delete_all([key for row in rows for key in _spooled_keys(row) if key not in in_ledger])
+    deps.store.delete_all(deps.loaded(lambda tx: spool.in_store(tx, ids)))
     deps.saved(lambda tx: _forget(tx, ids))
     return len(rows)
 
@@ -97,29 +101,17 @@ def _forget(tx: Connection, ids: Sequence[int]) -> None:
     articles.swept(tx, ids)
 
 
-def _move_set_aside(deps: Deps) -> int:
-    """What was set aside is kept for weeks: its exchanges in the store, not in the ledger. Returns: how many."""
-    moved, before, end = 0, deps.clock() - SPOOL_KEPT, deps.clock() + SWEEP_FOR
-    try:
-        while deps.clock() < end and not deps.stopping.is_set():
-            rows = deps.loaded(lambda tx: spool.set_aside(tx, ended_before=before, limit=MOVED_AT_ONCE))
-            if not rows:
-                break
-            for row in rows:
-                deps.store.put(row.key, row.body)
-            keys = [row.key for row in rows]
-            deps.saved(partial(spool.moved, keys=keys))
-            moved += len(rows)
-    except UnavailableError as error:
-        log.warning("upkeep.no_store", extra={"error": str(error)})
-    return moved
-
-
-def _spooled_keys(row: Row) -> list[str]:
-    """Nobody else's: a spool key is made from the article's id too."""
-    exchange, picture = row.exchange or {}, row.picture or {}
-    notes = (exchange.get("key"), picture.get("spool"), *exchange.get("superseded", ()))
-    return [key for key in notes if key]
+def _move_some(deps: Deps, *, end: datetime) -> int:
+    """What was set aside is kept for weeks: its exchanges in the store, not in the ledger. Returns: how many moved."""
+    before = deps.clock() - SPOOL_KEPT
+    moved: list[str] = []
+    for row in deps.loaded(lambda tx: spool.set_aside(tx, ended_before=before, limit=MOVED_AT_ONCE)):
+        if _is_over(deps, end):
+            break
+        deps.store.put(row.key, row.body)
+        moved.append(row.key)
+    deps.saved(lambda tx: spool.moved(tx, moved))
+    return len(moved)
 
 
 def _list_documents(deps: Deps) -> int:

@@ -416,13 +416,15 @@ def _large_files(run: _Run, *, is_whole_run: bool) -> None:
         if run.is_over:
             return
         run.checked.large_files += 1
-        with run.ledger.reading() as connection:
-            inside = bundles.parts(connection, file.key)
-        if (fault := _size_fault(run.store, file)) is not None:
-            run.faults[file.key] = fault
-            _beyond_the_end(run, file, inside)
-        elif is_whole_run:
-            _index_and_tiling(run, file, inside)
+        fault = _size_fault(run.store, file)
+        if fault is not None or is_whole_run:
+            with run.ledger.reading() as connection:
+                inside = bundles.parts(connection, file.key)
+            if fault is None:
+                _index_and_tiling(run, file, inside)
+            else:
+                run.faults[file.key] = fault
+                _beyond_the_end(run, file, inside)
         run.told(run.checked)
 
 
@@ -518,5 +520,5 @@ def _touched(row: Row, damaged: Mapping[Part, str]) -> Touched:
         url=row.url,
         damaged=damaged,
         good=tuple(part for part in _parts(row) if part not in damaged),
-        remedy=remedy(damaged, article_id=row.article_id, url=row.url),
+        remedy=remedy(damaged, article_id=row.article_id, url=row.url, is_newest=row.is_newest),
     )

@@ -16,7 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from worker.archive.document import Document, feed_document, is_exact, read_document, render_document, write_document
+from worker.archive.document import (
+    Document,
+    converted_document,
+    feed_document,
+    is_exact,
+    read_document,
+    render_document,
+    write_document,
+)
 from worker.errors import QuarantineError
 from worker.extract.article import extract_article
 from worker.extract.feedtext import read_feed_text
@@ -247,6 +255,14 @@ def test_a_feeds_own_body_has_its_lines_stripped_and_joined() -> None:
     )
 
 
+@pytest.mark.parametrize("body", ["<p>one\ntwo</p>\r\n<pre>a\n b</pre>", "\n<p>one\ntwo</p>\r<pre>a\n b</pre>\n"])
+def test_a_variant_on_several_lines_keeps_its_words_apart(body: str) -> None:
+    variant = Document(epoch_ms=None, title="T", url=URL, body=body)
+    assert converted_document(variant, feed_date=FEED_DATE, discovered_at=FOUND).decode() == (
+        f"<!--1737125942000-->\n[T]({URL})\n------\n\n<p>one&#10;two</p>&#10;<pre>a&#10; b</pre>\n"
+    )
+
+
 # ---------------------------------------------------------------- reading
 
 
@@ -259,6 +275,7 @@ def test_a_feeds_own_body_has_its_lines_stripped_and_joined() -> None:
         ("<!--1-->\n[t](u(1))\n------\n\nb\n", Document(epoch_ms=1, title="t", url="u(1)", body="b")),
         ("[t](u)\n------\n日期：Thu, 01 Jan 1970 00:00:01 +0000\n\nb\n", Document(epoch_ms=1000, title="t", url="u", body="b")),
         ("[t](u)\n------\n日期：gestern\n\nb\n", Document(epoch_ms=None, title="t", url="u", body="b")),
+        (f"[t](u)\n------\n日期：Thu, 01 Jan {10**20} 00:00:00 GMT\n\nb\n", Document(epoch_ms=None, title="t", url="u", body="b")),
         ("---\nlayout: post\n---\n<!--1-->\n[t](u)\n------\n\nb\n", Document(epoch_ms=1, title="t", url="u", body="b")),
         ("<!--1-->\n[t](u)\n------\n\n<div>\nb\n</div>\n", Document(epoch_ms=1, title="t", url="u", body="b")),
         ("<!--1-->\n[t](u)\n------\n\n\n", Document(epoch_ms=1, title="t", url="u", body="")),
@@ -267,7 +284,7 @@ def test_a_feeds_own_body_has_its_lines_stripped_and_joined() -> None:
         ('<!--1-->\n[t](u)\n------\n\n<p title="a\rb">c</p>\n', Document(epoch_ms=1, title="t", url="u", body='<p title="a\rb">c</p>')),
     ],
     ids=[
-        "the layout", "NaN", "bracket in the title", "bracket in the URL", "date line", "date line nobody can read",
+        "the layout", "NaN", "bracket in the title", "bracket in the URL", "date line", "date line nobody can read", "a year in no calendar",
         "front matter", "wrapped body", "empty body", "nothing under the rule", "Windows", "carriage return",
     ],
 )  # fmt: skip

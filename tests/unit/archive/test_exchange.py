@@ -17,10 +17,11 @@ from warcio.archiveiterator import ArchiveIterator as WarcioIterator
 from warcio.checker import Checker
 from warcio.indexer import Indexer
 
-from worker.archive.exchange import exchange_records, header_fields, read_exchange
+from worker.archive.exchange import exchange_records, fields_of, read_exchange
 from worker.archive.records import read_records
 from worker.errors import QuarantineError
 from worker.model import Exchange, Hop
+from worker.text import header_fields
 
 BEGAN = datetime(2025, 1, 17, 14, 59, 2, 123456, tzinfo=UTC)
 REQUEST = b"GET /a HTTP/1.1\r\nHost: news.example\r\nUser-Agent: newsmill\r\nAccept: text/html\r\n\r\n"
@@ -44,7 +45,7 @@ def a_hop(
         request_head=request,
         status=int(lines[0].split()[1]),
         response_head=head,
-        headers=header_fields(head),
+        headers=fields_of(head),
         body=body,
         began_at=began_at,
         ended_at=began_at + timedelta(milliseconds=420),
@@ -79,6 +80,7 @@ HOPS = {
     "IPv6": a_hop(ip="2001:db8::1"),
     "no address": a_hop(ip=None),
     "a foreign archive's headers": a_hop(lines=(b"HTTP/1.1 200 OK", b"x-archive-orig-transfer-encoding: chunked", b"A: b")),
+    "blanks before colons": a_hop(lines=(b"HTTP/1.1 200 OK", b"Transfer-Encoding : chunked", b"X-B : c")),
     "many headers": a_hop(lines=(b"HTTP/1.1 200 OK", b"Transfer-Encoding: chunked", *[b"X-%d: y" % n for n in range(98)])),
 }  # fmt: skip
 
@@ -152,6 +154,28 @@ def test_a_long_head_is_kept_whole_and_read_as_a_record(line_bytes: int) -> None
     data = exchange_records(Exchange(hops=(hop,)))
     assert read_exchange(data) == Exchange(hops=(hop,))
     assert all(record.verify_block_digest() for record in ArchiveIterator(io.BytesIO(data), parse_http=False))
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"A: 1", b"A : 1", b"no header", b"", b" fold", b"\tX: 2", b"A: \xe9\x85", b"B:", b": x", b"A: 1\rB: 2"])
+        | st.binary(max_size=12),
+        max_size=6,
+    ),
+    st.sampled_from([b"\r\n", b"\n"]),
+)  # fmt: skip
+def test_headers_are_read_from_the_archive_as_they_were_when_they_came(lines: list[bytes], end: bytes) -> None:
+    lines = [line.replace(b"\n", b"") for line in lines]
+    block = end.join([*(line for line in lines if line.strip(b"\r")), b"Content-Encoding: gzip"]) + end * 2
+    found = fields_of(b"HTTP/1.1 200 OK" + end + block)
+    assert found == header_fields(block)
+    assert found[-1] == ("Content-Encoding", "gzip")
+
+
+def test_a_line_that_is_no_header_hides_none_of_those_behind_it() -> None:
+    hop = a_hop(lines=(b"HTTP/1.1 200 OK", b"no colon here", b"X-Odd : 1", b"Content-Encoding: gzip"))
+    read = read_exchange(exchange_records(Exchange(hops=(hop,)))).final
+    assert read.headers == (("X-Odd", "1"), ("Content-Encoding", "gzip"))
 
 
 def test_undone_transfer_coding_is_told_in_a_renamed_header() -> None:

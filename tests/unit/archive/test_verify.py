@@ -215,4 +215,10 @@ def test_a_key_says_what_its_object_must_be(key: str, digest: str | None) -> Non
     ids=["its document", "what is made of it", "its bundle", "its page", "all that the feed said"],
 )
 def test_what_is_damaged_decides_how_it_comes_back(damaged: set[Part], url: str | None, command: str | None) -> None:
-    assert remedy(damaged, article_id="abc", url=url).command == command
+    assert remedy(damaged, article_id="abc", url=url, is_newest=True).command == command
+
+
+def test_an_older_revision_does_not_come_back() -> None:
+    """``reprocess`` only reads the newest one again."""
+    for part in Part:
+        assert remedy({part}, article_id="abc", url="https://quay.example/tram", is_newest=False).command is None

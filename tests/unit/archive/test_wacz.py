@@ -86,6 +86,15 @@ def test_the_index_is_found_through_its_heads() -> None:
     assert "".join(members) == "".join(lines(2500))
 
 
+def test_a_head_has_the_whole_key_of_its_member_whatever_is_in_that() -> None:
+    file, key = io.BytesIO(), "example,quay)/a{b}?c={d}"
+    line = f'{key} 20261125083015 {{"offset": "0"}}\n'
+    write_wacz(file, warc=[b"x"], lines=[line], pages=[], title="t", software="s", created_at=AT)
+    with opened(file.getvalue()) as packed:
+        head = packed.read("indexes/index.idx").decode().splitlines()[1]
+    assert head.split(" ")[:2] == [key, "20261125083015"]
+
+
 def test_pages_have_title_address_time_and_text() -> None:
     with opened(made()) as packed:
         head, page = packed.read("pages/pages.jsonl").decode().splitlines()

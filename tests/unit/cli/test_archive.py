@@ -95,7 +95,7 @@ def test_before_the_bundle_the_page_comes_from_the_spool(
     article_id = books.article(books.feed(), URL, state="downloaded", exchange={"key": "spool/ab"}, spooled=True)
     if in_ledger:
         with books.ledger.transaction() as tx:
-            spool.put(tx, articles.by_article_id(tx, article_id)[0].id, {"spool/ab": exchange()})
+            spool.put(tx, articles.by_article_id(tx, article_id)[0].id, key="spool/ab", body=exchange())
     else:
         store.put("spool/ab", exchange())
     assert newsmill("archive", "get", article_id).out.encode() == HTML

@@ -106,6 +106,22 @@ def test_a_missing_bundle_is_told_with_its_article_each_time(newsmill: Newsmill,
     assert told.json["damaged"] == [{"key": lost, "problem": "missing", "article_id": kept.ids[0], "revision": 1}]
 
 
+def test_status_and_doctor_tell_of_damaged_bundles_until_they_are_back(newsmill: Newsmill, kept: Kept) -> None:
+    lost, _ = kept.add(2)
+    kept.store.delete(lost)
+    newsmill("archive", "compact")
+    assert "1 bundle of the archive missing or changed: `newsmill archive compact`" in newsmill("status").out
+    assert newsmill("status", "--json").json["damaged_bundles"] == 1
+    checks = newsmill("doctor", "--json", PUBLISH_URL="memory://").json["checks"]
+    assert [(check["mark"], check["found"]) for check in checks if check["name"] == "bundles"] == [
+        ("warn", "1 missing or changed")
+    ]
+    kept.store.put(lost, kept.data[lost])
+    newsmill("archive", "compact")
+    assert newsmill("status", "--json").json["damaged_bundles"] == 0
+    assert '"bundles"' not in newsmill("doctor", "--json", PUBLISH_URL="memory://").out
+
+
 def test_a_signal_stops_it_and_the_next_run_goes_on(
     newsmill: Newsmill, kept: Kept, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -116,6 +116,19 @@ def test_a_removed_feed_keeps_its_history_and_comes_back_by_its_name(newsmill: N
     assert (back["url"], back["articles"], back["published"]) == ("https://tram.example/new.xml", 1, 1)
 
 
+def test_a_feed_that_an_import_made_gets_its_address_by_being_added(newsmill: Newsmill, books: Books) -> None:
+    made = books.feed("voa", url="urn:newsmill:import:voa", host="", origin="import", enabled=False)
+    refused = newsmill("feeds", "enable", "voa")
+    assert refused.code == 1
+    assert "newsmill feeds add URL --slug voa" in refused.err
+    answer = newsmill("feeds", "add", "https://voa.example/rss.xml", "--slug", "voa")
+    assert answer.code == 0, answer.err
+    with books.ledger.reading() as connection:
+        row = feeds.by_slug(connection, "voa")
+    assert row is not None
+    assert (row.id, row.url, row.enabled, row.origin) == (made, "https://voa.example/rss.xml", True, "cli")
+
+
 @pytest.mark.parametrize("command", ["show", "enable", "disable", "remove"])
 def test_an_unknown_feed_is_answered_with_its_neighbours(newsmill: Newsmill, books: Books, command: str) -> None:
     books.feed("harbour-news")

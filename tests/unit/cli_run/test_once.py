@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from jsonschema import Draft202012Validator
 from tests.conftest import REPOSITORY
 from tests.unit.cli_run.conftest import Home
 from worker.cli.launch import follow_sample
-from worker.ledger import articles, feeds, publications
+from worker.ledger import articles, feeds, publications, spool
+from worker.ledger.tables import articles as article_rows
 from worker.sample.newsroom import Newsroom
 from worker.urls import gate_key
 from worker.wiring import now_utc
@@ -70,6 +72,19 @@ def test_every_article_becomes_one_valid_line_and_a_second_run_prints_nothing(
     assert code == 0, err
     assert not {message["id"] for message in published} & {message["id"] for message in new}
     assert all("/wire/" in message["url"] for message in new)
+
+
+def test_what_is_in_hand_is_swept_though_no_beat_runs(following: Home) -> None:
+    assert following.run("once")[0] == 0
+    ledger = following.ledger()
+    with ledger.transaction() as tx:
+        published = [row.id for row in articles.select_rows(tx, states=["published"])]
+        assert spool.of_articles(tx, published)
+        tx.execute(article_rows.update().values(ended_at=now_utc() - timedelta(hours=2)))
+    assert following.run("once")[0] == 0
+    with ledger.reading() as tx:
+        assert (spool.of_articles(tx, published), spool.in_store(tx, published)) == ({}, [])
+    ledger.close()
 
 
 def test_named_feeds_are_polled_and_no_others(following: Home) -> None:

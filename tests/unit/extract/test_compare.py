@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import unicodedata
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -95,6 +97,54 @@ def test_white_space_between_pieces_never_matters(text: str, blank: str) -> None
 )
 def test_the_ratio_is_the_share_of_the_text_that_changed(new: str, low: float, high: float) -> None:
     assert low <= compare(record(), record(text=new), picture=None).ratio <= high
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "share"),
+    [
+        pytest.param("a" * 40 + "X" + "b" * 40, "a" * 40 + "b" * 40, 8 / 81, id="one character out of the middle"),
+        pytest.param("abcdefgh" * 9, "abcdefgh" * 10, 8 / 80, id="more of the same"),
+        pytest.param("x" * 50, "y" * 50, 1.0, id="nothing in common"),
+        pytest.param("aa", "aaa", 1 / 3, id="begins and ends alike with the same letters"),
+        pytest.param("", "abc", 1.0, id="from nothing"),
+    ],
+)
+def test_only_the_stretch_between_common_ends_counts(one: str, other: str, share: float) -> None:
+    assert changed_share(one, other) == changed_share(other, one) == round(share, 4)
+
+
+def test_a_very_long_difference_is_judged_by_its_beginning() -> None:
+    shares = []
+    for size in (90_000, 900_000):
+        numbers = [f"{number:09d}" for number in range(size // 9)]
+        one = "".join(numbers)
+        shares.append(
+            changed_share(f"<{one}>", "".join(f"{text}!" if n % 2 else text for n, text in enumerate(numbers)))
+        )
+    assert shares[0] == pytest.approx(shares[1], abs=0.05)
+    assert shares[0] > 0.4
+
+
+@pytest.mark.parametrize(
+    "heap",
+    [
+        pytest.param("\u0301\u0316", id="marks of two classes in turn"),
+        pytest.param("\u00a8\u0316", id="blanks with marks, as compatibility forms have them"),
+        pytest.param("\uff9e\u0301", id="marks that are letters until they are folded"),
+        pytest.param("word ", id="words"),
+    ],
+)
+def test_a_megabyte_is_compared_in_seconds_whatever_is_in_it(heap: str) -> None:
+    text = "a" + heap * (1_000_000 // len(heap))
+    old, new = record(text=text), record(text="b" + text)
+    began = time.process_time()
+    side_by_side(old, new, compare(old, new, picture=None), picture=None)
+    assert time.process_time() - began < 10
+
+
+def test_as_many_marks_as_writing_has_are_kept() -> None:
+    assert plain("z" + "\u0301\u0316" * 15) == unicodedata.normalize("NFC", "z" + "\u0301\u0316" * 15)
+    assert plain("Việt Nam, ๏ก็ ज़िंदगी") == plain(unicodedata.normalize("NFD", "Việt Nam, ๏ก็ ज़िंदगी"))
 
 
 @given(st.text(max_size=60), st.text(max_size=60))

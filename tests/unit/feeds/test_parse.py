@@ -222,6 +222,33 @@ def test_a_title_is_kept_as_it_was_written_where_that_differs(markup: str, raw: 
 
 
 @pytest.mark.parametrize(
+    ("kind", "raw"),
+    [("", "two\xa0 blanks"), (' type="text"', "two\xa0 blanks"), (' type="html"', None)],
+    ids=["untold", "text", "HTML"],
+)
+def test_atom_s_plain_titles_are_kept_as_they_were_written(kind: str, raw: str | None) -> None:
+    entry = f'<entry><title{kind}>two\xa0 blanks</title><link href="/a"/></entry>'
+    (read,) = parse(f'<feed xmlns="http://www.w3.org/2005/Atom">{entry}</feed>').entries
+    assert (read.title, read.title_raw) == ("two blanks", raw)
+
+
+@pytest.mark.parametrize(
+    ("title", "raw"),
+    [
+        ("plain", None),
+        (" two\xa0 blanks ", "two\xa0 blanks"),
+        ("half \ud800", "half ?"),
+        ("long  " * 300, None),
+        (7, None),
+    ],
+    ids=["plain", "blanks", "half a pair", "too long", "no text"],
+)
+def test_json_feed_s_titles_are_kept_as_they_were_written(title: object, raw: str | None) -> None:
+    feed = {"version": "https://jsonfeed.org/version/1.1", "items": [{"url": "/a", "title": title}]}
+    assert parse(json.dumps(feed)).entries[0].title_raw == raw
+
+
+@pytest.mark.parametrize(
     "body",
     ["<![CDATA[<p title='a\rb'>c\r\nd</p>]]>", "&lt;p title='a\rb'&gt;c\r\nd&lt;/p&gt;", "&lt;p title='a&#13;b'&gt;c\nd&lt;/p&gt;"],
     ids=["CDATA", "escaped", "reference"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,13 +12,16 @@ import sqlalchemy as sa
 
 from tests.unit.ledger.conftest import NOW, add_articles
 from worker.ledger import articles, hosts
+from worker.ledger.migrate import migrate
 from worker.ledger.session import Ledger, dispatch_lock
 from worker.ledger.tables import Row, slots
 from worker.ledger.tables import articles as article_rows
+from worker.ledger.tables import hosts as host_rows
 from worker.model import State
 from worker.urls import gate_key
 
 MINUTE = timedelta(minutes=1)
+LONG_FREE = {"next_start_at": NOW - timedelta(hours=1)}
 UNHURRIED = hosts.Pace(delay_s=0, connections=1000)
 
 
@@ -172,6 +176,89 @@ def test_a_vanished_holder_s_slot_comes_back_by_itself(ledger: Ledger) -> None:
     with ledger.transaction() as tx:
         assert articles.ready_by_host(tx, now=NOW, limit=10, pace_of=one_at_a_time) == []
         assert len(articles.ready_by_host(tx, now=NOW + MINUTE, limit=10, pace_of=one_at_a_time)) == 1
+
+
+def test_sites_without_a_free_place_hide_no_others(ledger: Ledger) -> None:
+    add_articles(ledger, 40)
+    with ledger.transaction() as tx:
+        held = [{"holder": f"t:{n}", "host": f"h{n}.example", "expires_at": NOW + MINUTE} for n in range(30)]
+        tx.execute(slots.insert(), held)
+        tx.execute(host_rows.update().where(host_rows.c.host.in_([one["host"] for one in held])).values(LONG_FREE))
+
+    def one_at_a_time(_row: Row) -> hosts.Pace:
+        return hosts.Pace(delay_s=0, connections=1)
+
+    with ledger.transaction() as tx:
+        ready = articles.ready_by_host(tx, now=NOW, limit=4, pace_of=one_at_a_time)
+    assert len({one.host for one in ready}) == 4
+
+
+def put_behind(ledger: Ledger, ids: list[int], **values: Any) -> None:
+    with ledger.transaction() as tx:
+        behind = {"priority": articles.AFTER_THE_NEWS, **values}
+        tx.execute(article_rows.update().where(article_rows.c.id.in_(ids)).values(behind))
+
+
+def test_a_site_is_asked_for_its_news_first_and_once(ledger: Ledger) -> None:
+    ids = add_articles(ledger, 6, host_of=lambda n: f"h{n % 2}.example")
+    put_behind(ledger, ids[:3])
+    with ledger.transaction() as tx:
+        ready = articles.ready_by_host(tx, now=NOW, limit=10, pace_of=unhurried, behind=5)
+    assert [one.id for one in ready if one.host == "h0.example"] == [ids[4]]
+    assert [one.id for one in ready if one.host == "h1.example"] == [ids[3]]
+
+
+@pytest.mark.parametrize(
+    ("limit", "behind", "taken"), [(10, 2, (3, 2)), (4, 2, (3, 1)), (2, 2, (2, 0)), (10, 0, (3, 0))]
+)
+@pytest.mark.parametrize("state", [State.DISCOVERED, State.PICTURED])
+def test_what_is_no_news_takes_what_news_leaves(
+    ledger: Ledger, state: State, limit: int, behind: int, taken: tuple[int, int]
+) -> None:
+    ids = add_articles(ledger, 9)
+    with ledger.transaction() as tx:
+        tx.execute(article_rows.update().values(state=state))
+    put_behind(ledger, ids[:6])
+    with ledger.transaction() as tx:
+        if state is State.DISCOVERED:
+            ready = articles.ready_by_host(tx, now=NOW, limit=limit, pace_of=unhurried, behind=behind)
+        else:
+            ready = articles.ready_past_download(tx, now=NOW, limit=limit, behind=behind)
+    assert (sum(not one.behind for one in ready), sum(one.behind for one in ready)) == taken
+    assert [one.behind for one in ready] == sorted(one.behind for one in ready)
+
+
+def test_looking_for_news_takes_no_longer_however_much_is_behind_it(tmp_path: Path) -> None:
+    steps = []
+    for count in (100, 4000):
+        ledger = Ledger(f"sqlite:///{tmp_path / f'{count}.db'}")
+        migrate(ledger)
+        ids = add_articles(ledger, count)
+        put_behind(ledger, ids[: count // 2])
+        put_behind(ledger, ids[count // 2 :], state=State.PICTURED)
+        steps.append(steps_of_a_look(ledger))
+        ledger.close()
+    assert steps[1] < 2 * steps[0]
+
+
+def steps_of_a_look(ledger: Ledger) -> int:
+    """In hundreds, as SQLite counts what it does, for all that dispatch asks when nothing more may start behind news."""
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    with ledger.transaction() as tx:
+        connection = tx.connection.driver_connection
+        assert connection is not None
+        connection.set_progress_handler(count, 100)
+        articles.standing(tx, now=NOW, queued_until=NOW, max_attempts=5)
+        articles.ready_past_download(tx, now=NOW, limit=64, behind=16)
+        articles.ready_by_host(tx, now=NOW, limit=64, pace_of=unhurried, behind=0)
+        connection.set_progress_handler(None, 100)
+    return steps
 
 
 def test_a_start_is_refused_when_the_queue_made_two_claims_of_a_site_meet(ledger: Ledger) -> None:

@@ -93,7 +93,8 @@ class Line:
     def in_hand(self) -> tuple[set[str], set[str]]:
         """Keys of what is spooled: in the ledger, and in the archive store."""
         with self.deps.ledger.reading() as tx:
-            return set(tx.scalars(sa.select(spool.c.key))), set(self.deps.store.keys("spool/"))
+            in_ledger = tx.scalars(sa.select(spool.c.key).where(spool.c.body.is_not(None)))
+            return set(in_ledger), set(self.deps.store.keys("spool/"))
 
     @property
     def messages(self) -> list[dict[str, Any]]:

@@ -177,6 +177,10 @@ HEADS = {
         b"HTTP/1.1 200 OK\r\nx-b: 2\r\nX-A: 1\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\nX-a: 3\r\nContent-Type: text/html\r\n"
         b"Content-Encoding: gzip\r\nContent-Length: %d" % len(GZIPPED), GZIPPED,
     ),
+    "odd lines": (
+        b"HTTP/1.1 200\r\nno colon here\r\nX-Odd : 1\r\nX-Long: one\r\n\ttwo\r\nX-Name: caf\xe9\r\nContent-Type: text/html\r\n"
+        b"Content-Encoding: gzip\r\nContent-Length: %d" % len(GZIPPED), GZIPPED,
+    ),
     "until closed": (b"HTTP/1.0 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: gzip", GZIPPED),
 }  # fmt: skip
 
@@ -322,6 +326,19 @@ def test_a_page_fetched_again_unchanged_is_a_revisit_of_the_one_that_is_held(
     nothing_is_wrong(tmp_path, kept(line, first.archive["warc"]) + kept(line, second.archive["warc"]))
 
 
+def test_nothing_leads_into_a_bundle_that_is_damaged_anywhere(line: Line, site: NewsServer) -> None:
+    """Its page may be good: but it is fetched again because its bundle is not."""
+    follow_one(line, site, with_picture(site, picture(640, 360)))
+    first = line.row()
+    data = bytearray(kept(line, first.archive["warc"]))
+    start, length = index_lines(bytes(data))[-1].place
+    data[start + length // 2] ^= 1
+    line.deps.store.put(first.archive["warc"], bytes(data))
+    second = revise(line)
+    assert second.archive["page"]["warc"] == second.archive["warc"]
+    assert find_payload(kept(line, second.archive["warc"]), second.archive["record_id"]).type == "response"
+
+
 def test_a_page_that_changed_is_kept_again(line: Line, site: NewsServer) -> None:
     follow_one(line, site, one_article(site))
     site.page("/news/ferry.html", PAGE.replace("All rights", "Some rights"))
@@ -429,6 +446,27 @@ def test_a_document_whose_poll_was_not_saved_is_noted_by_the_next_as_it_lies_the
     assert kept(line, key) == data
     (note,) = noted(line)
     assert (note.bytes, unpack_lines(note.lines)) == (len(data), index_lines(data))
+
+
+@pytest.mark.parametrize("cut", [0, 4, None, -30], ids=["nothing", "no record", "its first record", "all but its end"])
+def test_a_damaged_document_of_a_poll_that_was_not_saved_does_not_keep_the_feed_from_being_polled(
+    line: Line, site: NewsServer, cut: int | None
+) -> None:
+    at_noon(line)
+    line.follow("ferry", site.feed("/feed.xml", [item(one_article(site))]))
+    line.poll()
+    (key,) = documents(line)
+    whole = kept(line, key)
+    end = index_lines(whole)[0].place[1] if cut is None else cut
+    line.deps.store.put(key, whole[:end])
+    with line.deps.ledger.transaction() as tx:
+        tx.execute(bundles.delete())
+        tx.execute(sa.text("UPDATE feeds SET body_sha256 = NULL"))
+    again(line)
+    assert documents(line) == [key, key]
+    (note,) = noted(line)
+    assert (note.bytes, unpack_lines(note.lines)) == (len(kept(line, key)), index_lines(kept(line, key)))
+    assert [record.type for record in read_bundle(kept(line, key))] == ["warcinfo", "request", "response"]
 
 
 def test_no_secret_of_a_feed_is_kept(tmp_path: Path, site: NewsServer) -> None:

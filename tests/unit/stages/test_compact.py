@@ -471,6 +471,37 @@ def test_a_bundle_that_was_brought_back_is_compacted_when_a_person_asks(archive:
     archive.assert_compacted(files=1)
 
 
+def test_a_disk_that_was_away_costs_time_and_no_bundle(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["worker.stages.compact"], "LOOKED_AT_AGAIN", 3)
+    archive.add(10)
+    archive.line.later(days=8)
+    disk = archive.line.deps.settings.home / "archive"
+    disk.rename(disk.with_name("away"))
+    assert len(stages.compact_round(archive.deps).damaged) == 10
+    shutil.rmtree(disk)  # what was begun without it
+    disk.with_name("away").rename(disk)
+    archive.assert_found()
+    for _ in range(20):
+        assert not stages.compact_round(archive.deps).damaged
+    archive.assert_compacted()
+
+
+def test_a_round_looks_at_damaged_bundles_for_no_longer_than_its_time(archive: Archive) -> None:
+    keys = archive.add(5)
+    archive.line.later(days=8)
+    archive.deps.store.delete_all(keys)
+    stages.compact(archive.deps)
+    gets: list[str] = []
+
+    def wait(operation: str, key: str) -> None:
+        if operation == "get":
+            archive.line.later(seconds=15)
+            gets.append(key)
+
+    stages.compact_round(watched(archive, wait))
+    assert len(gets) == 2
+
+
 def test_a_bundle_that_was_written_again_meanwhile_is_not_taken_for_the_old_one(archive: Archive) -> None:
     first, *_ = archive.add(3)
     with archive.deps.ledger.reading() as tx:

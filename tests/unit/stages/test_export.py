@@ -25,6 +25,7 @@ from worker.archive.verify import Promise, check_bundle
 from worker.errors import UsageError
 from worker.ledger.kept import Span
 from worker.ledger.tables import articles as articles_table
+from worker.ledger.tables import feeds as feeds_table
 from worker.stages import export as exporting
 from worker.stages.export import README, StoppedError, Wanted, export_documents, export_wacz, export_warc
 
@@ -111,6 +112,17 @@ def test_an_index_that_does_not_fit_into_memory_is_sorted_all_the_same(
     monkeypatch.setattr(exporting, "LINES_IN_HAND", 2)
     export_warc(wanted(corpus), tmp_path / "all.warc.gz")
     assert (tmp_path / "all.warc.gz.cdxj").read_bytes() == whole
+
+
+def test_nothing_is_put_anywhere_but_where_the_export_goes(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A temporary folder is often in memory, and always somebody else's idea of enough room."""
+    monkeypatch.setattr(exporting, "LINES_IN_HAND", 2)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    export_warc(wanted(corpus), tmp_path / "all.warc.gz")
+    export_wacz(wanted(corpus), tmp_path / "all.wacz", now=NOW)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["all.wacz", "all.warc.gz", "all.warc.gz.cdxj"]
 
 
 def test_what_is_damaged_is_left_out_and_named(own: Corpus, tmp_path: Path) -> None:
@@ -258,6 +270,14 @@ def test_the_readme_has_the_feeds_with_their_counts(corpus: Corpus, tmp_path: Pa
     (line,) = [line for line in (tmp_path / "out" / README).read_text().splitlines() if line.startswith("- ")]
     day = corpus.row("The kites rose").discovered_at.date().isoformat()
     assert line == rf"- [The Lower Quay \[Courier\]](quay/index.md): 6 articles, the newest of {day}"
+
+
+def test_what_a_feed_left_under_an_earlier_slug_is_found_too(own: Corpus, tmp_path: Path) -> None:
+    export_documents(wanted(own), tmp_path / "out")
+    with own.line.deps.ledger.transaction() as tx:
+        tx.execute(feeds_table.update().where(feeds_table.c.slug == "quay").values(slug="lower-quay"))
+    export_documents(wanted(own), tmp_path / "out")
+    assert "- [quay](quay/index.md): 6 articles" in (tmp_path / "out" / README).read_text()
 
 
 def test_a_second_export_changes_nothing(corpus: Corpus, tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from collections import Counter
-from datetime import UTC, datetime
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -23,9 +25,12 @@ from worker.archive.document import read_document
 from worker.archive.index import bundle_note
 from worker.extract.moments import moment
 from worker.ledger import articles, feeds, imports
+from worker.ledger.migrate import migrate
 from worker.ledger.session import Ledger
 from worker.ledger.tables import Row, metadata
+from worker.ledger.tables import articles as articles_table
 from worker.model import State
+from worker.stages import importing
 from worker.stages.importing import AT_ONCE, Imported, import_documents, slug_of
 from worker.text import text_sha256
 from worker.urls import article_id_of, canonical_url, picture_identity
@@ -231,9 +236,7 @@ def test_a_dry_run_says_the_same_and_writes_nothing(line: Line, folder: Path) ->
     assert Counter(pretended.values()) == {"imported": 1, "known": 1, "revision": 1, "not-a-document": 1}
 
 
-def test_a_run_that_broke_off_goes_on(line: Line, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    archive_of(folder, {"voa/1.md": document(), "voa/2.md": document("https://news.example/b")})
-
+def reserve_and_break_off(line: Line, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def killed(*_: Any, **__: Any) -> None:
         raise RuntimeError("killed")
 
@@ -241,10 +244,71 @@ def test_a_run_that_broke_off_goes_on(line: Line, folder: Path, monkeypatch: pyt
         broken.setattr(imports, "finish", killed)
         with pytest.raises(RuntimeError, match="killed"):
             imported(line, folder)
+
+
+def test_a_run_that_broke_off_goes_on(line: Line, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive_of(folder, {"voa/1.md": document(), "voa/2.md": document("https://news.example/b")})
+    reserve_and_break_off(line, folder, monkeypatch)
     assert [row.archive for row in line.rows()] == [None, None]
     assert outcomes(line, folder) == {"voa/1.md": "imported", "voa/2.md": "imported"}
     assert all(line.deps.store.exists(row.archive["warc"]) for row in line.rows())
     assert outcomes(line, folder) == {"voa/1.md": "known", "voa/2.md": "known"}
+
+
+def test_a_file_that_changed_after_a_run_broke_off_is_imported_as_it_is_now(
+    line: Line, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reserve_and_break_off(line, archive_of(folder, {"voa/1.md": document()}), monkeypatch)
+    changed = document(title="Now", body=BODY.replace(TEXT[0], "Another beginning altogether."))
+    archive_of(folder, {"voa/1.md": changed})
+    assert outcomes(line, folder) == {"voa/1.md": "known"}  # the other run may still be at work
+    line.later(hours=2)
+    assert outcomes(line, folder) == {"voa/1.md": "imported"}
+    row = line.row()
+    assert (row.title, line.deps.store.get(row.archive["document"])) == ("Now", changed)
+    assert outcomes(line, folder) == {"voa/1.md": "known"}
+
+
+def test_a_revision_that_changed_after_a_run_broke_off_is_imported_as_it_is_now(
+    line: Line, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported(line, archive_of(folder, {"voa/1.md": document()}))
+    archive_of(folder, {"voa/1.md": document(body=BODY.replace(TEXT[0], "Another beginning altogether."))})
+    reserve_and_break_off(line, folder, monkeypatch)
+    changed = document(body=BODY.replace(TEXT[0], "Nothing of it is as it was."))
+    archive_of(folder, {"voa/1.md": changed})
+    line.later(hours=2)
+    assert outcomes(line, folder) == {"voa/1.md": "revision"}
+    first, second = revisions(line)
+    assert second.change["previous"] == first.revision
+    assert line.deps.store.get(second.archive["document"]) == changed
+
+
+@pytest.mark.parametrize("is_variant", [False, True], ids=["layout", "variant"])
+def test_a_document_whose_text_was_read_otherwise_before_is_known_and_can_be_published(
+    line: Line, folder: Path, *, is_variant: bool
+) -> None:
+    """As after an upgrade: another reading of the same file is no revision of the article."""
+    file = document().replace(b"\n\n<div>", b"\n\n<div>\n<div>").replace(b"</p>\n", b"</p>\n</div>\n")
+    imported(line, archive_of(folder, {"voa/1.md": file if is_variant else document()}))
+    with line.deps.ledger.transaction() as tx:
+        tx.execute(articles_table.update().values(text_sha256="0" * 64))
+    before = books(line), objects(line)
+    assert outcomes(line, folder) == {"voa/1.md": "known"}
+    assert (books(line), objects(line)) == before
+    assert outcomes(line, folder, publish=True) == {"voa/1.md": "published"}
+    line.run()
+    (message,) = line.messages
+    assert message["text"].split("\n\n") == TEXT
+
+
+def test_typography_alone_keeps_no_article_from_being_published(line: Line, folder: Path) -> None:
+    imported(line, archive_of(folder, {"voa/1.md": document()}))
+    archive_of(folder, {"voa/1.md": document(body=BODY.replace(". ", ".  ").replace(",", ",\u200b"))})
+    assert outcomes(line, folder, publish=True) == {"voa/1.md": "published"}
+    line.run()
+    (message,) = line.messages
+    assert (message["revision"], message["text"].split("\n\n")) == (1, TEXT)
 
 
 def test_a_run_that_is_asked_to_stop_ends_after_its_batch(line: Line, folder: Path) -> None:
@@ -253,6 +317,13 @@ def test_a_run_that_is_asked_to_stop_ends_after_its_batch(line: Line, folder: Pa
     assert len(imported(line, folder)) == AT_ONCE
     line.deps.stopping.clear()
     assert Counter(outcomes(line, folder).values()) == {"known": AT_ONCE, "imported": 1}
+
+
+def test_large_files_share_a_batch_with_few(line: Line, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive_of(folder, {f"voa/{n}.md": document(f"https://news.example/{n}") for n in range(5)})
+    monkeypatch.setattr(importing, "AT_ONCE_BYTES", 2 * len(document()))
+    line.deps.stopping.set()
+    assert 2 <= len(imported(line, folder)) <= 3
 
 
 def test_equal_dates_lose_nothing(line: Line, folder: Path) -> None:
@@ -364,6 +435,20 @@ def test_a_revision_is_published_behind_what_it_revises(line: Line, folder: Path
     }
 
 
+def test_an_earlier_revision_that_is_lost_keeps_only_its_own_article_from_being_published(
+    line: Line, folder: Path
+) -> None:
+    imported(line, archive_of(folder, {"voa/1.md": document()}))
+    line.deps.store.delete(line.row().archive["warc"])
+    other = BODY.replace(TEXT[0], "Another beginning altogether.")
+    archive_of(folder, {"voa/1.md": document(body=other), "voa/2.md": document("https://news.example/b")})
+    found = imported(line, folder, publish=True)
+    assert {path: one.outcome.value for path, one in found.items()} == {"voa/1.md": "failed", "voa/2.md": "published"}
+    assert "store-lost" in (found["voa/1.md"].detail or "")
+    line.run()
+    assert [message["url"] for message in line.messages] == ["https://news.example/b"]
+
+
 # ---------------------------------------------------------------- on either database
 
 
@@ -385,6 +470,53 @@ def test_postgres_keeps_the_same_books(ledger: Ledger, tmp_path: Path, folder: P
         line.close()
 
 
+@pytest.mark.postgres
+def test_two_imports_at_once_make_one_feed(postgres_url: str) -> None:
+    """Each looks before either has committed. (On SQLite writers wait for one another.)"""
+    ledger, now = Ledger(postgres_url), datetime(2026, 11, 25, tzinfo=UTC)
+    migrate(ledger)
+
+    def make() -> int:
+        with ledger.transaction() as tx:
+            return int(imports.feed_for(tx, "at-once", title=None, now=now).id)
+
+    with ThreadPoolExecutor(1) as other, ledger.transaction() as tx:
+        ours = imports.feed_for(tx, "at-once", title=None, now=now).id
+        theirs = other.submit(make)
+        while not waiting(ledger):
+            time.sleep(0.01)
+        tx.commit()
+    assert theirs.result() == ours
+    ledger.close()
+
+
+def waiting(ledger: Ledger) -> bool:
+    """Does a connection to this database wait for another's lock?"""
+    with ledger.reading() as tx:
+        asked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        return bool(tx.scalar(sa.text(asked)))
+
+
+def test_whoever_lost_a_row_to_another_import_does_not_finish_it(ledger: Ledger) -> None:
+    now = datetime(2026, 11, 25, tzinfo=UTC)
+    with ledger.transaction() as tx:
+        feed = imports.feed_for(tx, "voa", title="VOA", now=now)
+        row = {
+            "article_id": "a" * 32, "revision": 1, "feed_id": feed.id, "url": URL, "host": "news.example", "ready_at": now,
+            "discovered_at": now, "extracted_at": now, "ended_at": now, "picture": None, "change": None,
+        }  # fmt: skip
+        (reserved,) = imports.reserve(tx, [row])
+        later = {"extracted_at": now + timedelta(hours=2), "title": "Mine"}
+        taken = imports.take_over(tx, reserved, later)
+        assert taken is not None
+        assert imports.take_over(tx, reserved, later) is None
+        kept = {**bundle_note("warc/a.warc.gz", b"a", []), "now": now}
+        assert not imports.finish(tx, reserved, {"archive": {"document": "d"}}, bundle=kept)
+        assert imports.finish(tx, taken, {"archive": {"document": "e"}}, bundle=kept)
+        (found,) = imports.known(tx, ["a" * 32])["a" * 32]
+    assert (found.title, found.archive) == ("Mine", {"document": "e"})
+
+
 def test_rows_are_reserved_once(ledger: Ledger) -> None:
     now = datetime(2026, 11, 25, tzinfo=UTC)
     with ledger.transaction() as tx:
@@ -392,7 +524,7 @@ def test_rows_are_reserved_once(ledger: Ledger) -> None:
         assert imports.feed_for(tx, "voa", title=None, now=now) == feed
     row = {
         "article_id": "a" * 32, "revision": 1, "feed_id": feed.id, "url": URL, "host": "news.example", "ready_at": now,
-        "discovered_at": now, "ended_at": now, "picture": None, "change": None,
+        "discovered_at": now, "extracted_at": now, "ended_at": now, "picture": None, "change": None,
     }  # fmt: skip
     with ledger.transaction() as tx:
         (reserved,) = imports.reserve(tx, [row])
@@ -401,7 +533,9 @@ def test_rows_are_reserved_once(ledger: Ledger) -> None:
             imports.hand_over(tx, {reserved.id: b"r"}, priority=0, now=now) == set()
         )  # there is nothing to publish yet
         kept = {**bundle_note("warc/a.warc.gz", b"a", []), "now": now}
-        imports.finish(tx, reserved, {"archive": {"document": "d"}}, bundle=kept)
+        assert imports.finish(tx, reserved, {"archive": {"document": "d"}}, bundle=kept)
+        assert not imports.finish(tx, reserved, {"archive": {"document": "e"}}, bundle=kept)
+        assert imports.take_over(tx, reserved, {"title": "t"}) is None
     with ledger.transaction() as tx:
         assert imports.hand_over(tx, {reserved.id: b"r"}, priority=0, now=now) == {reserved.id}
         assert imports.hand_over(tx, {reserved.id: b"r"}, priority=0, now=now) == set()
@@ -446,6 +580,18 @@ def test_recorded_voa_documents_have_date_picture_caption_and_text(line: Line, s
         assert text.strip()
         assert not any(word in text for word in (header, "获取更多RSS", "feedx."))
         assert not text.startswith(caption)
+
+
+def test_the_first_poll_after_an_import_is_still_the_first(line: Line, site: NewsServer, folder: Path) -> None:
+    items = [{"title": f"Report {number}", "link": f"{site.base}/{number}"} for number in range(5)]
+    line.follow("old", site.feed("/old.xml", items), first_poll="none")
+    archive_of(folder, {"a.md": document(f"{site.base}/0")})
+    assert outcomes(line, folder, feed="old") == {"a.md": "imported"}
+    assert line.poll() == {"old": "unchanged"}
+    site.feed("/old.xml", [{"title": "Report new", "link": f"{site.base}/new"}, *items])
+    line.later(days=1)
+    assert line.poll() == {"old": "new"}
+    assert [row.title for row in line.rows() if row.state != "imported"] == ["Report new"]
 
 
 @pytest.mark.shared

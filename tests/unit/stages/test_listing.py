@@ -165,6 +165,17 @@ def test_a_round_that_broke_off_is_repeated(voa: Line) -> None:
     assert len(index(voa, "voa/index.md")) == 2
 
 
+def test_a_clock_that_was_set_back_holds_nothing_up(voa: Line) -> None:
+    archived(voa, [1])
+    voa.later(days=400)
+    assert list_documents(voa.deps) == 2
+    voa.later(days=-400)
+    archived(voa, [2])
+    assert settled(voa) == 2
+    assert len(index(voa, "voa/2025/01/17/index.md")) == 2
+    assert list_documents(voa.deps) == 0
+
+
 def test_a_stop_ends_a_round_that_is_repeated_later(voa: Line) -> None:
     archived(voa, [1])
     voa.later(minutes=6)

@@ -9,7 +9,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 from sqlalchemy import func, select, update
@@ -30,7 +29,8 @@ from worker.ledger.tables import Row
 from worker.model import Exchange, State
 from worker.stages.importing import import_documents
 from worker.stages.kept import kept_bytes
-from worker.stages.reprocess import Run, Tally, compare_all, finish, fresh_tally, write_all
+from worker.stages.reprocess import Run, Tally, compare_all, finish, fresh_tally, tally_of, write_all
+from worker.stages.reprocess import kept as kept_facts
 from worker.stages.rewrite import Rewritten, rewrite_all
 
 SCHEMA = Draft202012Validator(json.loads((REPOSITORY / "config" / "schemas" / "article-1.schema.json").read_text()))
@@ -54,9 +54,7 @@ def compared(
     run = Run(selection=selection or Selection(), refetch=refetch)
     tally = line.deps.loaded(lambda tx: fresh_tally(tx, run.selection, limit=None))
     if kept:
-        row = line.deps.saved(
-            lambda tx: reprocessings.begin(tx, "{}", tally=msgspec.to_builtins(tally), now=line.now())
-        )
+        row = line.deps.saved(lambda tx: reprocessings.begin(tx, "{}", tally=kept_facts(tally), now=line.now()))
         run = replace(run, id=row.id)
     compare_all(line.deps, run, tally, after=0, progress=no_progress)
     return tally, run
@@ -630,18 +628,18 @@ def test_a_comparison_that_is_stopped_ends_between_articles_and_goes_on(line: Li
     say(line, fulltext="always")
     run = Run(selection=Selection(), refetch=False)
     tally = line.deps.loaded(lambda tx: fresh_tally(tx, run.selection, limit=None))
-    row = line.deps.saved(lambda tx: reprocessings.begin(tx, "{}", tally=msgspec.to_builtins(tally), now=line.now()))
+    row = line.deps.saved(lambda tx: reprocessings.begin(tx, "{}", tally=kept_facts(tally), now=line.now()))
     run = replace(run, id=row.id)
     stopped = replace(line.deps, store=StopsAfter(line, 2))  # type: ignore[arg-type]
     compare_all(stopped, run, tally, after=0, progress=no_progress)
     assert (tally.phase, tally.looked_at) == ("compare", 2)
     line.deps.stopping.clear()
 
-    kept = line.deps.loaded(lambda tx: reprocessings.unfinished(tx, "{}"))
-    assert kept is not None
-    going_on = msgspec.convert(kept.tally, Tally)
+    row_kept = line.deps.loaded(lambda tx: reprocessings.unfinished(tx, "{}"))
+    assert row_kept is not None
+    going_on = tally_of(row_kept)
     assert going_on.looked_at == 2
-    compare_all(line.deps, run, going_on, after=kept.last_pk, progress=no_progress)
+    compare_all(line.deps, run, going_on, after=row_kept.last_pk, progress=no_progress)
     assert (going_on.phase, going_on.looked_at, going_on.differing, len(going_on.todo)) == ("write", 5, 5, 5)
     assert len(going_on.worst) == 5
 
@@ -656,9 +654,9 @@ def test_a_writing_that_is_stopped_goes_on_and_doubles_nothing(line: Line, site:
     assert len(line.rows()) == 8
     line.deps.stopping.clear()
 
-    kept = line.deps.loaded(lambda tx: reprocessings.unfinished(tx, "{}"))
-    assert kept is not None
-    tally = write_all(line.deps, run, msgspec.convert(kept.tally, Tally), after=kept.last_pk, progress=no_progress)
+    row_kept = line.deps.loaded(lambda tx: reprocessings.unfinished(tx, "{}"))
+    assert row_kept is not None
+    tally = write_all(line.deps, run, tally_of(row_kept), after=row_kept.last_pk, progress=no_progress)
     assert (tally.phase, tally.revisions, tally.overtaken) == ("done", 5, 0)
     assert line.deps.loaded(lambda tx: reprocessings.unfinished(tx, "{}")) is None
     line.run(rounds=50)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import pytest
 
 from tests.newsserver import NewsServer
@@ -9,7 +12,9 @@ from tests.unit.stages.conftest import Line
 from tests.unit.stages.test_outcomes import follow_one, item, large_article, one_article, picture, with_picture
 from worker import stages
 from worker.archive.bundle import read_bundle
+from worker.archive.store import Store
 from worker.ledger import articles
+from worker.model import State
 from worker.urls import gate_key
 
 
@@ -52,6 +57,58 @@ def test_upkeep_sweeps_what_is_in_hand_after_the_article_s_end(line: Line, site:
     line.later(hours=2)
     assert stages.upkeep(line.deps)["spool"] == 1
     assert line.in_hand() == (set(), set())
+
+
+def test_what_earlier_attempts_left_in_hand_is_swept_with_the_rest(line: Line, site: NewsServer) -> None:
+    link = with_picture(site, picture(640, 360))
+    line.follow("ferry", site.feed("/feed.xml", [item(link)]))
+    line.poll()
+    for _ in range(3):
+        (batch,) = stages.dispatch(line.deps).batches
+        line.work(batch, until="archive")
+        row = line.row()
+        with line.deps.ledger.transaction() as tx:
+            assert articles.begin(tx, [row.id], token=batch.token, state=State.PICTURED, until=line.now())
+        with line.deps.ledger.transaction() as tx:
+            begun = articles.by_article_id(tx, row.article_id)[0]
+            assert articles.end(tx, begun, state=State.QUARANTINED, now=line.now(), reason="bug")
+        line.later(hours=2)
+        stages.upkeep(line.deps)
+        with line.deps.ledger.transaction() as tx:
+            articles.retry(tx, [row.id], now=line.now(), host_of=gate_key)
+    assert len(line.in_hand()[1]) == 1 + 3  # the page, and a picture's exchange of each attempt
+    line.run()
+    assert line.ends() == [("published", None)]
+    line.later(hours=2)
+    assert stages.upkeep(line.deps)["spool"] == 1
+    assert line.in_hand() == (set(), set())
+
+
+def test_a_store_that_answers_slowly_holds_upkeep_up_for_no_longer_than_its_time(line: Line, site: NewsServer) -> None:
+    items = [item(site.page(f"/{number}.html", "<p>Soon.</p>")) for number in range(4)]
+    line.follow("ferry", site.feed("/feed.xml", items))
+    line.poll()
+    line.run()
+    line.later(hours=2)
+    slow = dataclasses.replace(line.deps, store=Slow(line, line.deps.store))
+    assert stages.upkeep(slow)["moved"] == 3
+    assert len(line.in_hand()[0]) == 1
+    assert stages.upkeep(slow)["moved"] == 1
+
+
+class Slow:
+    """A store whose every write takes its time."""
+
+    def __init__(self, line: Line, store: Store) -> None:
+        self.line = line
+        self.store = store
+
+    def put(self, key: str, data: bytes, **how: Any) -> bool:
+        self.line.later(seconds=20)
+        return self.store.put(key, data, **how)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
 
 
 def test_what_was_set_aside_moves_to_the_store_and_a_retry_finds_it_there(line: Line, site: NewsServer) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 from threading import Event
 
-import boto3
 import pytest
 import sqlalchemy as sa
-from moto.server import ThreadedMotoServer
 
 from config.settings import Settings
+from tests.s3 import environment, new_bucket
 from tests.tools.corpus import Corpus, made
 from worker import wiring
 from worker.archive.store import MissingObjectError
@@ -25,27 +25,13 @@ from worker.ledger.tables import bundles as bundles_table
 from worker.stages import verify as verifying
 from worker.stages.verify import Checked, Sample, Verified, count_articles, verify
 
-KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test-secret"}
 FORMS = ("files", "files, compacted", "S3, compacted")
 
 
 @pytest.fixture(scope="module")
-def s3() -> Iterator[dict[str, str]]:
+def s3(s3_endpoint: str) -> dict[str, str]:
     """Settings of an archive in a bucket."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    client = boto3.client(
-        "s3",
-        endpoint_url=f"http://{host}:{port}",
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test-secret",
-    )
-    client.create_bucket(Bucket="kept")
-    yield {"ARCHIVE_URL": "s3://kept/news", "NEWSMILL_S3_ENDPOINT": f"http://{host}:{port}", **KEYS}
-    client.close()
-    server.stop()
+    return environment(s3_endpoint, new_bucket(s3_endpoint))
 
 
 @pytest.fixture(scope="module", params=FORMS)
@@ -188,6 +174,33 @@ def test_a_missing_object_is_found(loose: Corpus, part: str) -> None:
     assert set(found.damaged[0].articles) == expected(loose, part)
 
 
+def kept_keys(corpus: Corpus) -> list[str]:
+    """All that is promised to be there: the spool is in hand, and indexes for readers are made again."""
+    return [key for key in corpus.line.deps.store.keys("") if not key.startswith("spool/")]
+
+
+def damaged(data: bytes, random: Random) -> bytes | None:
+    """Another state of an object: without a bit as it was, without its end, or not there."""
+    at = random.randrange(len(data))
+    flipped = data[:at] + bytes((data[at] ^ 1 << random.randrange(8),)) + data[at + 1 :]
+    return random.choice([flipped, flipped, data[:at], None])
+
+
+@pytest.mark.parametrize("form", ["loose", "large"])
+def test_no_damage_to_any_object_goes_unseen(request: pytest.FixtureRequest, form: str) -> None:
+    corpus: Corpus = request.getfixturevalue(form)
+    keys = kept_keys(corpus)
+    kinds = {"loose": {"warc", "documents", "html", "text", "pictures", "feeds"}}
+    kinds["large"] = (kinds["loose"] - {"feeds"}) | {"index"}  # the feed's bundle is in the large file
+    assert {key.partition("/")[0] for key in keys} == kinds[form]
+    random = Random(form)
+    for key in [key for key in keys for _ in range(4)]:
+        with instead(corpus, key, damaged(corpus.line.deps.store.get(key), random)):
+            found = {one.key for one in verified(corpus).damaged}
+        inside = {row.archive["warc"] for row in corpus.line.rows()} | {feed_document(corpus)}
+        assert key in found or (key.startswith("warc/") and found & inside), key
+
+
 def test_a_cut_large_file_touches_what_lay_behind_the_cut(large: Corpus) -> None:
     key = large.row("The kites rose").archive["warc"]
     place = place_of(large, key)
@@ -260,6 +273,15 @@ def test_a_page_is_fetched_again(loose: Corpus) -> None:
         (touched,) = verified(loose).touched
     assert touched.remedy.command == f"newsmill reprocess --refetch {row.article_id}"
     assert (touched.title, touched.url) == (row.title, row.url)
+
+
+def test_only_the_newest_revision_is_said_to_come_back(loose: Corpus) -> None:
+    row = loose.row("The tram returns")
+    with instead(loose, row.archive["warc"], None):
+        first, second = verified(loose).touched
+    assert (first.revision, first.remedy.command) == (1, None)
+    assert (second.revision, tuple(second.damaged)) == (2, (Part.PAGE,))
+    assert second.remedy.command == f"newsmill reprocess --refetch {row.article_id}"
 
 
 def test_what_only_the_feed_had_is_gone(loose: Corpus) -> None:
@@ -361,7 +383,7 @@ def test_a_store_that_is_away_is_no_damage(tmp_path: Path) -> None:
 
 
 def test_a_store_that_fails_is_no_damage(loose: Corpus, s3: dict[str, str]) -> None:
-    nowhere = {**s3, "ARCHIVE_URL": "s3://nowhere", "NEWSMILL_HOME": str(loose.home)}
+    nowhere = {**s3, "BUCKETEER_BUCKET_NAME": "nowhere", "NEWSMILL_HOME": str(loose.home)}
     with pytest.raises(UnavailableError):
         verify(loose.line.deps.ledger, wiring.open_store(Settings.from_env(nowhere)), Span())
 
