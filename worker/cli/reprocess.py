@@ -208,14 +208,14 @@ def _found(deps: Deps, said: _Said, *, dry_run: bool, anew: bool) -> tuple[Run, 
 
 def _begun(deps: Deps, said: _Said) -> tuple[Run, Tally, int]:
     from worker.ledger import reprocessings
-    from worker.stages.reprocess import fresh_tally, kept
+    from worker.stages.reprocess import fresh_tally, noted
 
     now = now_utc()
 
     def begin(tx: Connection) -> tuple[Run, Tally, int]:
         run = said.run(tx, now)
         tally = fresh_tally(tx, run.selection, limit=run.limit)
-        row = reprocessings.begin(tx, said.canonical, tally=kept(tally), now=now)
+        row = reprocessings.begin(tx, said.canonical, tally=noted(tally), now=now)
         return replace(run, id=row.id), tally, 0
 
     return deps.saved(begin)

@@ -108,7 +108,7 @@ class Tally:
         return self.worse / self.compared if self.compared else 0.0
 
 
-def kept(tally: Tally) -> dict[str, Any]:
+def noted(tally: Tally) -> dict[str, Any]:
     """A tally for the ledger. Its rows are kept as their distances, compressed: it is saved again and again."""
     distances = [after - before for before, after in pairwise([0, *tally.todo])]
     todo = base64.b64encode(zlib.compress(msgspec.json.encode(distances))).decode("ascii")
@@ -358,7 +358,7 @@ def next_rows(deps: Deps, run: Run, *, looked_at: int, up_to: int, after: int) -
 
 def _keep(deps: Deps, run: Run, tally: Tally, after: int) -> None:
     if run.id is not None:
-        run_id, facts = run.id, kept(tally)
+        run_id, facts = run.id, noted(tally)
         deps.saved(lambda tx: reprocessings.keep(tx, run_id, last_pk=after, tally=facts))
 
 
@@ -466,7 +466,7 @@ def _saved(deps: Deps, run: Run, tally: Tally, looked: Sequence[_Looked], ids: S
             overtaken=tally.overtaken + len(ids) - len(added) - len(retried),
         )
         if run.id is not None:
-            reprocessings.keep(tx, run.id, last_pk=ids[-1], tally=kept(done))
+            reprocessings.keep(tx, run.id, last_pk=ids[-1], tally=noted(done))
         return done
 
     return deps.saved(save)

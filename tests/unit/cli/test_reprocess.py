@@ -136,6 +136,61 @@ def test_above_the_threshold_nothing_is_written(published: Newsmill, site: NewsS
     assert len(rows(published)) == 9
 
 
+@pytest.mark.parametrize(
+    ("worse", "compared", "threshold", "code"),
+    [
+        pytest.param(7, 100, "7", 0, id="as many as are allowed, where floats say more"),
+        pytest.param(8, 100, "7", 1, id="one more"),
+        pytest.param(1, 3, "33.3", 1, id="a third"),
+        pytest.param(1, 3, "33.4", 0, id="as it is advised"),
+        pytest.param(1, 1, "99", 1, id="the only one"),
+        pytest.param(0, 0, "0", 0, id="none at all"),
+    ],
+)
+def test_the_threshold_is_a_share_of_what_was_compared(  # noqa: PLR0917
+    published: Newsmill, monkeypatch: pytest.MonkeyPatch, worse: int, compared: int, threshold: str, code: int
+) -> None:
+    def compare_all(_deps: Any, _run: Any, tally: stage.Tally, **_: Any) -> None:
+        tally.worse, tally.compared, tally.phase = worse, compared, "write"
+
+    monkeypatch.setattr(stage, "compare_all", compare_all)
+    assert published("reprocess", "--dry-run", "--threshold", threshold).code == code
+
+
+def test_scripts_may_rely_on_these_facts(published: Newsmill) -> None:
+    change(published, fulltext="always")
+    facts = published("reprocess", "--json").json
+    assert {name: type(value).__name__ for name, value in facts.items()} == {
+        "dry_run": "bool",
+        "threshold_percent": "float",
+        "worse_percent": "float",
+        "phase": "str",
+        "total": "int",
+        "looked_at": "int",
+        "compared": "int",
+        "worse": "int",
+        "differing": "int",
+        "fields": "dict",
+        "worst": "list",
+        "lost": "list",
+        "lost_count": "int",
+        "became": "list",
+        "became_count": "int",
+        "to_fetch": "int",
+        "in_hand": "int",
+        "asked_lately": "int",
+        "problems": "list",
+        "problem_count": "int",
+        "revisions": "int",
+        "retried": "int",
+        "fetching": "int",
+        "overtaken": "int",
+    }
+    assert set(facts["worst"][0]) == {"article_id", "url", "title", "fields", "ratio", "shown", "old", "new"}
+    archive = published("reprocess", "--stage", "archive", "--json").json
+    assert set(archive) == {"dry_run", "total", "looked_at", "documents", "restored", "problems", "problem_count"}
+
+
 def test_what_could_not_be_read_is_listed(published: Newsmill) -> None:
     lost = rows(published)[0]
     FileStore(published.home / "archive").delete(lost.archive["warc"])

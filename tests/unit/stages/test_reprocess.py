@@ -6,7 +6,9 @@ import hashlib
 import json
 from dataclasses import replace
 from datetime import timedelta
+from itertools import accumulate
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,10 +29,10 @@ from worker.ledger import articles, feeds, reprocessings, tables
 from worker.ledger.reprocessings import Selection
 from worker.ledger.tables import Row
 from worker.model import Exchange, State
+from worker.stages import reprocess as stage
 from worker.stages.importing import import_documents
 from worker.stages.kept import kept_bytes
-from worker.stages.reprocess import Run, Tally, compare_all, finish, fresh_tally, tally_of, write_all
-from worker.stages.reprocess import kept as kept_facts
+from worker.stages.reprocess import Run, Tally, compare_all, finish, fresh_tally, noted, tally_of, write_all
 from worker.stages.rewrite import Rewritten, rewrite_all
 
 SCHEMA = Draft202012Validator(json.loads((REPOSITORY / "config" / "schemas" / "article-1.schema.json").read_text()))
@@ -54,7 +56,7 @@ def compared(
     run = Run(selection=selection or Selection(), refetch=refetch)
     tally = line.deps.loaded(lambda tx: fresh_tally(tx, run.selection, limit=None))
     if kept:
-        row = line.deps.saved(lambda tx: reprocessings.begin(tx, "{}", tally=kept_facts(tally), now=line.now()))
+        row = line.deps.saved(lambda tx: reprocessings.begin(tx, "{}", tally=noted(tally), now=line.now()))
         run = replace(run, id=row.id)
     compare_all(line.deps, run, tally, after=0, progress=no_progress)
     return tally, run
@@ -394,6 +396,42 @@ def test_what_a_person_dropped_is_not_looked_at(line: Line, site: NewsServer) ->
     assert compared(line)[0].looked_at == 0
 
 
+def test_a_rejected_revision_that_a_later_one_came_after_is_not_looked_at(line: Line, site: NewsServer) -> None:
+    unreached(line, site, "closed")
+    site.page("/news/ferry.html", article_page("Page not found", ["Sorry."]))
+    say(line, fulltext="never")
+    reprocessed(line, refetch=True)
+    line.run()
+    assert [state for state, _ in line.ends()] == ["published", "rejected"]
+    forge_text(line, revisions(line)[0], "Another text altogether, as yesterday's rules read it. " * 20)
+    say(line, fulltext="always")
+    assert reprocessed(line).revisions == 1
+    line.run()
+    later = reprocessed(line)
+    line.run()
+    assert (later.looked_at, later.became_count) == (1, 0)
+    assert [message["revision"] for message in line.messages] == [1, 3]
+
+
+def forge_text(line: Line, row: Row, text: str) -> None:
+    """As ``forge``, of an article without a page."""
+    key = row.archive["warc"]
+    records = read_bundle(kept_bytes(line.deps.ledger, line.deps.store, key))
+    (facts,) = (json.loads(record.payload) for record in records if record.type == "metadata")
+    written = bundle(
+        article_id=row.article_id,
+        revision=row.revision,
+        exchange_data=b"",
+        picture_data=None,
+        metadata={**facts, "text": text},
+        markdown="",
+        written_at=row.extracted_at,
+        software="a test",
+        page_url=row.url,
+    )
+    line.deps.store.put(key, written.data)
+
+
 def test_a_damaged_or_missing_bundle_costs_only_its_article(line: Line, site: NewsServer) -> None:
     two_tongued(line, site, count=3)
     say(line, fulltext="always")
@@ -628,18 +666,18 @@ def test_a_comparison_that_is_stopped_ends_between_articles_and_goes_on(line: Li
     say(line, fulltext="always")
     run = Run(selection=Selection(), refetch=False)
     tally = line.deps.loaded(lambda tx: fresh_tally(tx, run.selection, limit=None))
-    row = line.deps.saved(lambda tx: reprocessings.begin(tx, "{}", tally=kept_facts(tally), now=line.now()))
+    row = line.deps.saved(lambda tx: reprocessings.begin(tx, "{}", tally=noted(tally), now=line.now()))
     run = replace(run, id=row.id)
     stopped = replace(line.deps, store=StopsAfter(line, 2))  # type: ignore[arg-type]
     compare_all(stopped, run, tally, after=0, progress=no_progress)
     assert (tally.phase, tally.looked_at) == ("compare", 2)
     line.deps.stopping.clear()
 
-    row_kept = line.deps.loaded(lambda tx: reprocessings.unfinished(tx, "{}"))
-    assert row_kept is not None
-    going_on = tally_of(row_kept)
+    found = line.deps.loaded(lambda tx: reprocessings.unfinished(tx, "{}"))
+    assert found is not None
+    going_on = tally_of(found)
     assert going_on.looked_at == 2
-    compare_all(line.deps, run, going_on, after=row_kept.last_pk, progress=no_progress)
+    compare_all(line.deps, run, going_on, after=found.last_pk, progress=no_progress)
     assert (going_on.phase, going_on.looked_at, going_on.differing, len(going_on.todo)) == ("write", 5, 5, 5)
     assert len(going_on.worst) == 5
 
@@ -654,9 +692,9 @@ def test_a_writing_that_is_stopped_goes_on_and_doubles_nothing(line: Line, site:
     assert len(line.rows()) == 8
     line.deps.stopping.clear()
 
-    row_kept = line.deps.loaded(lambda tx: reprocessings.unfinished(tx, "{}"))
-    assert row_kept is not None
-    tally = write_all(line.deps, run, tally_of(row_kept), after=row_kept.last_pk, progress=no_progress)
+    found = line.deps.loaded(lambda tx: reprocessings.unfinished(tx, "{}"))
+    assert found is not None
+    tally = write_all(line.deps, run, tally_of(found), after=found.last_pk, progress=no_progress)
     assert (tally.phase, tally.revisions, tally.overtaken) == ("done", 5, 0)
     assert line.deps.loaded(lambda tx: reprocessings.unfinished(tx, "{}")) is None
     line.run(rounds=50)
@@ -680,6 +718,28 @@ def test_revisions_and_how_far_the_run_is_are_saved_together(
             write_all(line.deps, run, tally, after=0, progress=no_progress)
     assert len(line.rows()) == 2
     assert write_all(line.deps, run, tally, after=0, progress=no_progress).revisions == 2
+
+
+def test_more_than_is_saved_at_once_is_written(line: Line, site: NewsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "AT_ONCE", 2)
+    monkeypatch.setattr(stage, "SAVED_AT_ONCE", 3)
+    two_tongued(line, site, count=7)
+    say(line, fulltext="always")
+    tally, run = compared(line, kept=True)
+    done: list[int] = []
+    tally = write_all(line.deps, run, tally, after=0, progress=lambda at, _of: done.append(at))
+    assert (tally.phase, tally.revisions, tally.overtaken, done) == ("done", 7, 0, [3, 6, 7])
+
+
+@given(st.lists(st.integers(1, 2**40), unique=True))
+def test_a_tally_is_found_as_it_was_left(ids: list[int]) -> None:
+    tally = Tally(up_to=7, todo=sorted(ids), fields={"text": {"longer": 3}}, worse=2)
+    assert tally_of(SimpleNamespace(tally=json.loads(json.dumps(noted(tally))))) == tally  # type: ignore[arg-type]
+
+
+def test_a_million_articles_that_differ_are_noted_in_a_megabyte() -> None:
+    ids = list(accumulate(1 + number * number % 19 for number in range(1_000_000)))
+    assert len(json.dumps(noted(Tally(up_to=ids[-1], todo=ids)))) < 1_500_000
 
 
 def test_a_run_that_was_refused_does_not_go_on(line: Line, site: NewsServer) -> None:
