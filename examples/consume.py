@@ -5,6 +5,9 @@
 
 The queue is durable: what is published while this programme is away waits in it. Delete the queue when you are done
 with it, or it fills up. What was published while a flushed Redis knew of no queue waits in newsmill.unroutable.
+
+An article that changed comes again, whole: its kind is "updated", its article_id is the same, its revision is higher.
+Who keeps articles replaces the lower revision by the higher one, in whichever order they come.
 """
 
 import argparse

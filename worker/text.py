@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 # ---------------------------------------------------------------- bytes -> str
 
@@ -501,8 +502,31 @@ def _hashes(token: str) -> bytes:
 
 def text_sha256(text: str) -> str:
     """SHA-256 (hex) of the text in NFC with white space folded: layout does not count, wording does."""
-    folded = " ".join(unicodedata.normalize("NFC", text).split())
+    folded = " ".join(normalized("NFC", text).split())
     return hashlib.sha256(folded.encode("utf-8", "replace")).hexdigest()
+
+
+_MARKS = 30  # combining marks on one character: no writing has as many, and sorting them takes quadratic time
+_MARKS_WITHIN = "\u0f73\u0f75\u0f81\uff9e\uff9f"  # that come to light in the compatibility form only
+_HEAP = re.compile(f"(?:[^\\w\\s\\x00-\\x7f]|[{_MARKS_WITHIN}]){{{_MARKS + 1},}}")  # may be one of marks
+
+
+def normalized(form: Literal["NFC", "NFKC"], text: str) -> str:
+    """The text in a normal form of Unicode, in time that is linear in its length.
+
+    Source: UAX 15 section 13, the Stream-Safe Text Format; marks beyond its limit are left out here.
+    """
+    return unicodedata.normalize(form, _HEAP.sub(_without_heaps, text))
+
+
+def _without_heaps(heap: re.Match[str]) -> str:
+    kept, marks = [], 0
+    for character in heap[0]:
+        is_mark = unicodedata.combining(character) or character in _MARKS_WITHIN
+        marks = marks + 1 if is_mark else 0
+        if marks <= _MARKS:
+            kept.append(character)
+    return "".join(kept)
 
 
 _FOLD = re.compile(r"\r?\n[ \t]+")

@@ -233,6 +233,12 @@ def test_layout_and_normal_form_do_not_change_a_text_s_digest() -> None:
     assert len(text_sha256("\ud800")) == 64
 
 
+def test_heaps_of_combining_marks_cost_no_more_than_other_text() -> None:
+    began_s = time.process_time()
+    text_sha256("a" + "\u0316\u0301" * 500_000)
+    assert time.process_time() - began_s < 20  # without a bound it takes a quarter of an hour
+
+
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [

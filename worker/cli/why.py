@@ -142,12 +142,19 @@ def _stages(row: Row) -> list[Event]:
     steps = [
         (row.discovered_at, "discovered", f"in feed {row.slug}"),
         (row.downloaded_at, "downloaded", "; ".join(filter(None, (answered, problem))) or None),
-        (row.extracted_at, "extracted", None),
+        (row.extracted_at, "extracted", _changed(row.change)),
         (row.pictured_at, "pictured", found),
         (row.archived_at, "archived", (row.archive or {}).get("warc")),
         (row.ended_at, row.state, row.reason),
     ]
     return [Event(at=at, what=f"{name}: {detail}" if detail else name) for at, name, detail in steps if at is not None]
+
+
+def _changed(change: Mapping[str, Any] | None) -> str | None:
+    """What a later revision is there for."""
+    if change is None:
+        return None
+    return f"{', '.join(change['fields'])} changed since revision {change['previous']} ({change['class']})"
 
 
 def _troubles(row: Row) -> list[Event]:
@@ -203,9 +210,15 @@ def standing(row: Row, site: Mapping[str, Any] | None, now: datetime) -> str:
         return f"In the queue for its {stage}. If nobody takes it, it is started again {_at(row.lease_until, now)}."
     if row.ready_at > now:
         return f"Waits for its {stage} until {_at(row.ready_at, now)}; {row.attempts} attempts failed so far."
-    return _held_up(site, now) or (
-        f"Ready for its {stage}: dispatch starts it at its next look, if beat and a worker run (`newsmill status`)."
-    )
+    return _held_up(site, now) or _ready(row, stage)
+
+
+def _ready(row: Row, stage: str) -> str:
+    from worker.ledger.articles import AFTER_THE_NEWS
+
+    if row.priority <= AFTER_THE_NEWS:
+        return f"Ready for its {stage}, behind all news: it came of the archive, and others may be before it."
+    return f"Ready for its {stage}: dispatch starts it at its next look, if beat and a worker run (`newsmill status`)."
 
 
 def _ended(row: Row) -> str:

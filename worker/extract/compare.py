@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from datetime import datetime
 from typing import Literal
 
 from worker.model import ArticleRecord, ImageCandidate, Picture
+from worker.text import normalized
 from worker.urls import picture_key
 
 REVISED = ("text", "title", "published_at", "image")  # what has to differ before there is a revision
@@ -26,12 +26,9 @@ _SHINGLE = 8  # characters: long enough that two unrelated texts hardly share on
 _JUDGED = 100_000  # characters of a difference that are looked at; the rest is taken to be like them
 _BEFORE, _AFTER = 40, 120  # characters shown around the first difference
 _BLOCK = 1000  # characters
-_MARKS = 30  # combining marks on one character: no writing has as many, and sorting them takes quadratic time
 _INVISIBLE = re.compile("[\\s\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufe00-\ufe0f\ufeff]+")
 _DASHES = re.compile("[\u2010-\u2015\u2212\ufe58\ufe63-]+")
 _QUOTES = re.compile("[\"'`\u00b4\u2018-\u201f\u2032\u2033\u2039\u203a\u00ab\u00bb\u300c-\u300f\u301d-\u301f]+")
-_MARKS_WITHIN = "\u0f73\u0f75\u0f81\uff9e\uff9f"  # that come to light in the compatibility form only
-_HEAP = re.compile(f"(?:[^\\w\\s\\x00-\\x7f]|[{_MARKS_WITHIN}]){{{_MARKS + 1},}}")  # may be one of marks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,23 +88,8 @@ def plain(text: str) -> str:
     """
     whole = text.encode("utf-8", "replace").decode()  # half surrogate pairs did not get into the archive
     wording = _QUOTES.sub("'", _INVISIBLE.sub("", whole))  # first: some of them have blanks as compatibility forms
-    folded = _INVISIBLE.sub("", _normalized("NFKC", wording))
-    return _normalized("NFC", _QUOTES.sub("'", _DASHES.sub("-", folded)))
-
-
-def _normalized(form: Literal["NFC", "NFKC"], text: str) -> str:
-    """Source: UAX 15 section 13, the Stream-Safe Text Format; marks beyond its limit are left out here."""
-    return unicodedata.normalize(form, _HEAP.sub(_without_heaps, text))
-
-
-def _without_heaps(heap: re.Match[str]) -> str:
-    kept, marks = [], 0
-    for character in heap[0]:
-        is_mark = unicodedata.combining(character) or character in _MARKS_WITHIN
-        marks = marks + 1 if is_mark else 0
-        if marks <= _MARKS:
-            kept.append(character)
-    return "".join(kept)
+    folded = _INVISIBLE.sub("", normalized("NFKC", wording))
+    return normalized("NFC", _QUOTES.sub("'", _DASHES.sub("-", folded)))
 
 
 def changed_share(old: str, new: str) -> float:

@@ -79,14 +79,20 @@ def _matching(selection: Selection) -> sa.ColumnElement[bool]:
     return sa.and_(*conditions)
 
 
-def chosen(connection: Connection, selection: Selection, *, after: int, up_to: int, limit: int) -> list[Row]:
-    """The next rows of a run, by id, each with what ``_CHOSEN`` adds of its feed and its later revisions."""
-    statement = _CHOSEN.where(_matching(selection), articles.c.id > after, articles.c.id <= up_to).limit(limit)
-    return list(connection.execute(statement))
+def chosen(connection: Connection, selection: Selection, *, after: int, up_to: int, limit: int) -> list[int]:
+    """The next rows of a run, by id. Many at a time: either database may sort all that is left to find them."""
+    statement = (
+        sa.select(articles.c.id)
+        .join(feeds, feeds.c.id == articles.c.feed_id)
+        .where(_matching(selection), articles.c.id > after, articles.c.id <= up_to)
+        .order_by(articles.c.id)
+        .limit(limit)
+    )
+    return list(connection.scalars(statement))
 
 
-def chosen_again(connection: Connection, selection: Selection, ids: Sequence[int]) -> list[Row]:
-    """Those of these rows that are still to be looked at."""
+def load(connection: Connection, selection: Selection, ids: Sequence[int]) -> list[Row]:
+    """Those of these rows that are to be looked at (still), by id, with what ``_CHOSEN`` adds."""
     return list(connection.execute(_CHOSEN.where(_matching(selection), articles.c.id.in_(ids))))
 
 
@@ -155,7 +161,7 @@ def add_revisions(
     One whose article got another revision since it was looked at is left out: the other is the newer one.
     """
     lock(connection, [one.base.id for one in revisions])
-    current = {row.id: row for row in chosen_again(connection, selection, [one.base.id for one in revisions])}
+    current = {row.id: row for row in load(connection, selection, [one.base.id for one in revisions])}
     fresh = [
         (one, _revision_row(one, current[one.base.id], now))
         for one in revisions

@@ -11,10 +11,11 @@ from __future__ import annotations
 import base64
 import heapq
 import logging
+import sys
 import time
 import zlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import accumulate, pairwise
@@ -39,6 +40,7 @@ from worker.urls import gate_key, picture_key
 
 log = logging.getLogger("newsmill")
 
+FOUND_AT_ONCE = 10_000  # ids
 AT_ONCE = 25  # articles whose bundles are in memory together
 SAVED_AT_ONCE = 200  # articles whose revisions are: their records are in memory, and how far the run is, is saved too
 NOTED_EVERY_S = 5.0  # how often a comparison's progress is saved
@@ -333,11 +335,7 @@ def compare_all(deps: Deps, run: Run, tally: Tally, *, after: int, progress: Pro
     Raises: UnavailableError: the database or the store is away.
     """
     noted_at = time.monotonic()
-    while not deps.stopping.is_set():
-        rows = next_rows(deps, run, looked_at=tally.looked_at, up_to=tally.up_to, after=after)
-        if not rows:
-            tally.phase, after = "write", 0
-            break
+    for rows in in_parts(deps, run, looked_at=tally.looked_at, up_to=tally.up_to, after=after):
         for looked in _looks(deps, run, rows):
             _count(tally, looked)
             after = looked.row.id
@@ -345,15 +343,31 @@ def compare_all(deps: Deps, run: Run, tally: Tally, *, after: int, progress: Pro
         if time.monotonic() - noted_at > NOTED_EVERY_S:
             _keep(deps, run, tally, after)
             noted_at = time.monotonic()
+    if not deps.stopping.is_set():
+        tally.phase, after = "write", 0
     _keep(deps, run, tally, after)
 
 
-def next_rows(deps: Deps, run: Run, *, looked_at: int, up_to: int, after: int) -> list[Row]:
-    """The next articles to look at, few enough to be in memory together; none: that was all."""
-    limit = AT_ONCE if run.limit is None else min(AT_ONCE, run.limit - looked_at)
-    if limit <= 0:
-        return []
-    return deps.loaded(lambda tx: reprocessings.chosen(tx, run.selection, after=after, up_to=up_to, limit=limit))
+def in_parts(deps: Deps, run: Run, *, up_to: int, after: int = 0, looked_at: int = 0) -> Iterator[list[Row]]:
+    """The articles of a run, so few at a time that they may be in memory together, until we are asked to stop.
+
+    Args:
+        up_to: The newest row.
+        after: Rows up to here, and so many articles (``looked_at``), are done.
+    """
+    left = sys.maxsize if run.limit is None else run.limit - looked_at
+    while left > 0:
+        page = min(FOUND_AT_ONCE, left)
+        ids = deps.loaded(lambda tx: reprocessings.chosen(tx, run.selection, after=after, up_to=up_to, limit=page))  # noqa: B023 - called at once
+        if not ids:
+            return
+        for start in range(0, len(ids), AT_ONCE):
+            part = ids[start : start + AT_ONCE]
+            rows = deps.loaded(lambda tx: reprocessings.load(tx, run.selection, part))  # noqa: B023 - called at once
+            if deps.stopping.is_set():
+                return
+            yield rows
+        after, left = ids[-1], left - len(ids)
 
 
 def _keep(deps: Deps, run: Run, tally: Tally, after: int) -> None:
@@ -434,7 +448,7 @@ def _looks_at_more(deps: Deps, run: Run, todo: Sequence[int], start: int) -> tup
     place, end = start, min(start + SAVED_AT_ONCE, len(todo))
     while place < end and not deps.stopping.is_set():
         ids = todo[place : min(place + AT_ONCE, end)]
-        rows = deps.loaded(lambda tx: reprocessings.chosen_again(tx, run.selection, ids))  # noqa: B023 - called at once
+        rows = deps.loaded(lambda tx: reprocessings.load(tx, run.selection, ids))  # noqa: B023 - called at once
         some = _looks(deps, run, rows)
         looked += some
         place += len(ids) if len(some) == len(rows) else bisect_left(ids, rows[len(some)].id)
@@ -450,7 +464,8 @@ def finish(deps: Deps, run: Run) -> None:
 
 def _saved(deps: Deps, run: Run, tally: Tally, looked: Sequence[_Looked], ids: Sequence[int]) -> Tally:
     revisions = [one.revision for one in looked if one.revision is not None]
-    became = [one.row.id for one in looked if one.what == "became"]
+    revised = {one.base.article_id for one in revisions}  # one new revision of an article is enough
+    became = [one.row.id for one in looked if one.what == "became" and one.row.article_id not in revised]
     now = deps.clock()
 
     def save(tx: Connection) -> Tally:

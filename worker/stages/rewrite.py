@@ -22,7 +22,7 @@ from worker.ledger.tables import Row
 from worker.stages.deps import Deps
 from worker.stages.kept import kept_bytes
 from worker.stages.readable import DOCUMENT_TYPE, Object, document_of, imported_document, readable
-from worker.stages.reprocess import LISTED, Named, Progress, Run, next_rows, problem_of
+from worker.stages.reprocess import LISTED, Named, Progress, Run, in_parts, problem_of
 from worker.stages.revisions import Earlier, as_hop, earlier, read
 
 
@@ -46,12 +46,9 @@ def rewrite_all(deps: Deps, run: Run, *, up_to: int, total: int, dry_run: bool, 
         dry_run: Count only.
     Raises: UnavailableError: the database or the store is away.
     """
-    done, after = Rewritten(), 0
+    done = Rewritten()
     thorough = bool(run.selection.article_ids)
-    while not deps.stopping.is_set():
-        rows = next_rows(deps, run, looked_at=done.looked_at, up_to=up_to, after=after)
-        if not rows:
-            break
+    for rows in in_parts(deps, run, up_to=up_to):
         their_feeds = deps.loaded(lambda tx: feeds.by_ids(tx, sorted({row.feed_id for row in rows})))  # noqa: B023 - called at once
         notes: dict[int, Mapping[str, Any]] = {}
         for row in rows:
@@ -61,7 +58,6 @@ def rewrite_all(deps: Deps, run: Run, *, up_to: int, total: int, dry_run: bool, 
             _count(done, row, came_to)
             if came_to.note is not None and came_to.note != row.archive:
                 notes[row.id] = came_to.note
-            after = row.id
         if notes and not dry_run:
             deps.saved(lambda tx: reprocessings.rewritten(tx, notes))  # noqa: B023 - called at once
         progress(done.looked_at, total)

@@ -78,7 +78,12 @@ def test_an_article_is_found_by_where_its_redirect_led(newsmill: Newsmill, books
             "A worker is at its download, attempt 1",
             id="at work",
         ),
-        pytest.param({"state": "archived"}, "Ready for its publish", id="almost there"),
+        pytest.param({"state": "archived"}, "Ready for its publish: dispatch", id="almost there"),
+        pytest.param(
+            {"state": "pictured", "priority": articles.AFTER_THE_NEWS},
+            "Ready for its archive, behind all news",
+            id="came of the archive",
+        ),
         pytest.param(
             {"state": "rejected", "reason": "soft-404", "ended_at": NOW},
             "the page says that it does not exist",
@@ -102,6 +107,12 @@ def test_the_end_of_the_story_says_where_it_stands(
     answer = newsmill("why", URL)
     assert answer.code == 0
     assert sentence in answer.out
+
+
+def test_a_later_revision_says_what_it_is_there_for(newsmill: Newsmill, books: Books) -> None:
+    change = {"previous": 1, "fields": ["text", "summary"], "ratio": 0.04, "class": "correction"}
+    books.article(books.feed(), URL, revision=2, state="extracted", extracted_at=NOW, change=change)
+    assert "extracted: text, summary changed since revision 1 (correction)" in newsmill("why", URL).out
 
 
 def test_a_site_that_is_left_alone_is_named(newsmill: Newsmill, books: Books) -> None:

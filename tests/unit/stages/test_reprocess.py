@@ -12,6 +12,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from sqlalchemy import func, select, update
 from sqlalchemy.engine import Connection
@@ -164,6 +166,20 @@ def test_only_what_is_asked_for_is_looked_at(line: Line, site: NewsServer, value
     for name, at in moments.items():
         values[name] = at.replace(year=at.year + values[name])
     assert compared(line, selection=Selection(**values))[0].compared == count
+
+
+@pytest.mark.parametrize("limit", [None, 5, 100])
+def test_all_are_looked_at_however_many_are_found_at_once(
+    line: Line, site: NewsServer, monkeypatch: pytest.MonkeyPatch, limit: int | None
+) -> None:
+    monkeypatch.setattr(stage, "FOUND_AT_ONCE", 3)
+    monkeypatch.setattr(stage, "AT_ONCE", 2)
+    two_tongued(line, site, count=7)
+    run = Run(selection=Selection(), refetch=False, limit=limit)
+    tally = line.deps.loaded(lambda tx: fresh_tally(tx, run.selection, limit=limit))
+    compare_all(line.deps, run, tally, after=0, progress=no_progress)
+    assert tally.looked_at == tally.total == min(7, limit or 7)
+    assert tally.phase == "write"
 
 
 def test_chosen_articles_only(line: Line, site: NewsServer) -> None:
