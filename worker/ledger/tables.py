@@ -343,7 +343,7 @@ robots = sa.Table(
     sa.Column("failing_since", Moment),
 )
 
-beats = sa.Table(  # when each tick last ran: status and doctor tell a dead beat by it
+beats = sa.Table(  # when each tick last ran: status and doctor tell a dead beat by it; and how far documents are listed
     "beats",
     metadata,
     sa.Column("name", sa.String(32), primary_key=True),

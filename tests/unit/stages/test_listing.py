@@ -14,7 +14,7 @@ from tests.unit.stages.conftest import Line
 from worker import stages
 from worker.archive.keys import document_key
 from worker.errors import UnavailableError
-from worker.ledger import feeds, listings
+from worker.ledger import feeds, listings, publications
 from worker.ledger.session import Ledger
 from worker.ledger.tables import articles as articles_table
 from worker.model import State
@@ -79,6 +79,13 @@ def test_upkeep_lists(voa: Line) -> None:
     archived(voa, [1])
     voa.later(minutes=6)
     assert stages.upkeep(voa.deps)["listed"] == 2
+
+
+def test_how_far_it_is_listed_is_not_taken_for_beat_s_tick(voa: Line) -> None:
+    archived(voa, [1])
+    settled(voa)
+    with voa.deps.ledger.reading() as connection:
+        assert publications.ticks(connection) == {}
 
 
 def test_only_days_with_something_new_are_written(voa: Line) -> None:
