@@ -16,7 +16,6 @@ from kombu import Connection
 from tests import s3
 from worker.ledger.migrate import migrate
 from worker.ledger.session import Ledger
-from worker.ledger.tables import metadata
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("NEWSMILL_TEST_SHARED", REPOSITORY.parent / "shared"))
@@ -81,9 +80,17 @@ def shared() -> Path:
     return SHARED
 
 
+@pytest.fixture
+def postgres_url(postgres_database: str) -> str:
+    """A PostgreSQL database of this test process's own, empty; use with ``@pytest.mark.postgres``."""
+    with psycopg.connect(postgres_database.replace("+psycopg", ""), autocommit=True) as owner:
+        owner.execute("DROP SCHEMA public CASCADE")
+        owner.execute("CREATE SCHEMA public")
+    return postgres_database
+
+
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """A PostgreSQL database of this test process's own, migrated; use with ``@pytest.mark.postgres``."""
+def postgres_database() -> Iterator[str]:
     name = f"newsmill_test_{os.getpid()}_{secrets.token_hex(3)}"
     with psycopg.connect(POSTGRES, autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {name}")
@@ -101,9 +108,6 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
     )
     opened = Ledger(url)
     migrate(opened)
-    with opened.transaction() as connection:
-        for table in reversed(metadata.sorted_tables):
-            connection.execute(table.delete())
     yield opened
     opened.close()
 
