@@ -67,6 +67,9 @@ def keep_a_connection(**_: Any) -> None:
 # ---------------------------------------------------------------- forks and stops
 
 
+GONE_WITHIN_S = 23.0  # of the wish to stop: the promise is 25
+
+
 class _Child:
     """This process, when it is a worker's child."""
 
@@ -120,3 +123,17 @@ def pass_on(**_: Any) -> None:
             os.kill(child.pid, signal.SIGUSR2)
         except ProcessLookupError:
             logging.getLogger("newsmill").debug("child.gone", extra={"pid": child.pid})
+    last_resort = threading.Timer(GONE_WITHIN_S, leave)
+    last_resort.daemon = True
+    last_resort.start()
+
+
+def leave() -> None:
+    """End a stop that hangs: on a child that does not answer, or on a broker that went at the wrong moment.
+
+    What is in hand is done again: its leases run out.
+    """
+    logging.getLogger("newsmill").error("worker.stuck", extra={"after_s": GONE_WITHIN_S})
+    for child in billiard.active_children():
+        os.kill(child.pid, signal.SIGKILL)
+    os._exit(1)

@@ -13,7 +13,7 @@ import pytest
 
 from tests.line.conftest import Consumer
 from tests.newsserver import NewsServer, article_page, paragraphs
-from tests.stack import Stack, purge
+from tests.stack import Stack, purge, stack
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -39,6 +39,14 @@ def children_of(parent: int) -> list[int]:
             if int(fields[1]) == parent:
                 found.append(int(entry.name))
     return found
+
+
+def is_alive(process: int) -> bool:
+    """A dead one may stay in the list of processes, if nobody asks for its end."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def until(reached: Callable[[], bool], timeout_s: float = 60) -> None:
@@ -137,3 +145,18 @@ def test_a_worker_stopped_past_its_lease_and_continued_publishes_nothing_again(
     assert installation.counts() == {"published": 12}
     consumer.wait_for(12)
     assert len({message["id"] for message in consumer.messages}) == 12
+
+
+def test_a_worker_whose_child_hangs_is_gone_in_time_all_the_same(tmp_path: Path, site: NewsServer) -> None:
+    with stack("sqlite-embedded", tmp_path) as installation:
+        installation.follow("harbour", serve(site, 1))
+        installation.start("worker", "beat")
+        installation.wait_for({"published": 1})
+        worker = installation.processes["worker"]
+        children = children_of(worker.pid)
+        for child in children:
+            os.kill(child, signal.SIGSTOP)
+        worker.terminate()
+        assert worker.wait(25) == 1
+        until(lambda: not any(map(is_alive, children)), timeout_s=5)
+        assert "worker.stuck" in installation.log("worker")
