@@ -142,11 +142,10 @@ def _page(ledger: Ledger, store: Store, row: Row) -> bytes:
     from worker.archive.bundle import find_payload
     from worker.archive.exchange import read_exchange
     from worker.ledger import spool
-    from worker.stages.kept import kept_bytes
+    from worker.stages.kept import kept_bytes, page_place
 
     kept, exchange = row.archive or {}, row.exchange or {}
-    at = kept.get("page") or (kept if kept.get("payload_sha256") else None)  # newsmill 0.1 noted no page of its own
-    if at is not None:
+    if (at := page_place(kept)) is not None:
         page = find_payload(kept_bytes(ledger, store, at["warc"]), at["record_id"])
         return _inflated(page.headers, page.payload)
     if exchange.get("key") and not kept:

@@ -521,6 +521,18 @@ def newest(connection: Connection, article_id: str) -> Row | None:
 # ---------------------------------------------------------------- people's questions
 
 
+def discovered_within(since: datetime | None, until: datetime | None, feed: str | None) -> list[sa.ColumnElement[bool]]:
+    """Conditions on rows that are joined with their feed; None: any. ``until`` is excluded, ``feed`` a slug."""
+    told: list[sa.ColumnElement[bool]] = []
+    if since is not None:
+        told.append(articles.c.discovered_at >= since)
+    if until is not None:
+        told.append(articles.c.discovered_at < until)
+    if feed is not None:
+        told.append(feeds.c.slug == feed)
+    return told
+
+
 def select_rows(
     connection: Connection,
     *,
@@ -534,17 +546,14 @@ def select_rows(
     statement = (
         sa.select(articles, feeds.c.slug)
         .join(feeds, feeds.c.id == articles.c.feed_id)
+        .where(*discovered_within(since, None, feed))
         .order_by(articles.c.discovered_at.desc(), articles.c.id.desc())
         .limit(limit)
     )
     if states:
         statement = statement.where(articles.c.state.in_(states))
-    if feed is not None:
-        statement = statement.where(feeds.c.slug == feed)
     if reason is not None:
         statement = statement.where(articles.c.reason == reason)
-    if since is not None:
-        statement = statement.where(articles.c.discovered_at >= since)
     return list(connection.execute(statement))
 
 

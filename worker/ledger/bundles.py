@@ -58,11 +58,6 @@ def place_of(connection: Connection, key: str) -> Place:
     return Place(key=key) if row is None else Place(key=row.file, start=row.position, length=row.bytes)
 
 
-def of_articles(connection: Connection, article_pks: Sequence[int]) -> list[Row]:
-    """The bundles of these rows."""
-    return list(connection.execute(sa.select(bundles).where(bundles.c.article_pk.in_(article_pks))))
-
-
 # ---------------------------------------------------------------- large files: planned, written, kept, cleaned
 
 

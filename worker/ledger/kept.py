@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from worker.ledger.articles import discovered_within
 from worker.ledger.tables import Row, articles, bundles, feeds, polls, warcs
 
 
@@ -24,13 +25,7 @@ class Span:
 
 
 def _wanted(span: Span) -> sa.ColumnElement[bool]:
-    told: list[sa.ColumnElement[bool]] = [articles.c.archive.is_not(None)]
-    if span.since is not None:
-        told.append(articles.c.discovered_at >= span.since)
-    if span.until is not None:
-        told.append(articles.c.discovered_at < span.until)
-    if span.feed is not None:
-        told.append(feeds.c.slug == span.feed)
+    told = [articles.c.archive.is_not(None), *discovered_within(span.since, span.until, span.feed)]
     if span.pks is not None:
         told.append(articles.c.id.in_(span.pks))
     return sa.and_(*told)

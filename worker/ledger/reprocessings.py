@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from worker.ledger import hosts
-from worker.ledger.articles import AFTER_THE_NEWS, lock
+from worker.ledger.articles import AFTER_THE_NEWS, discovered_within, lock
 from worker.ledger.session import insert_new
 from worker.ledger.tables import Row, articles, entries, feeds, records, reprocessings
 from worker.model import OPEN_STATES, State
@@ -67,13 +67,7 @@ def _matching(selection: Selection) -> sa.ColumnElement[bool]:
         rejected = sa.and_(articles.c.state == State.REJECTED, articles.c.reason != "dropped")
         matching = sa.or_(matching, sa.and_(rejected, held))
     replaced = sa.exists().where(_is_newer, _newer.c.state.in_(STANDING)).correlate(articles)
-    conditions = [matching, ~replaced]
-    if selection.since is not None:
-        conditions.append(articles.c.discovered_at >= selection.since)
-    if selection.until is not None:
-        conditions.append(articles.c.discovered_at < selection.until)
-    if selection.feed is not None:
-        conditions.append(feeds.c.slug == selection.feed)
+    conditions = [matching, ~replaced, *discovered_within(selection.since, selection.until, selection.feed)]
     if selection.article_ids:
         conditions.append(articles.c.article_id.in_(selection.article_ids))
     return sa.and_(*conditions)

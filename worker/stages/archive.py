@@ -24,7 +24,7 @@ from worker.model import Entry, State
 from worker.stages import spool
 from worker.stages.deps import Deps, Done, Save, begin, released, save_done, settled, unpacked
 from worker.stages.extract import load_record
-from worker.stages.kept import kept_bytes
+from worker.stages.kept import kept_bytes, page_place
 from worker.stages.readable import bundled_facts, document_of, readable
 from worker.stages.verify import promise_of
 
@@ -173,13 +173,13 @@ def _held(deps: Deps, row: Row, earlier: Mapping[str, Any]) -> _Held | None:
     A page that was fetched anew may be fetched because that one is damaged: nothing must lead to it before all of its
     bundle was read, as ``archive verify`` does. Nor is it known where newsmill 0.1 put it.
     """
-    page = earlier.get("page")
-    sha256 = earlier["payload_sha256"]
-    if page is not None and not (row.exchange or {}).get("key"):
-        date = datetime.fromisoformat(page["date"])
-        record = PageRecord(record_id=page["record_id"], url=page["url"], date=date, payload_sha256=sha256)
-        return _Held(warc=page["warc"], record=record)
-    at = page or earlier
+    at, sha256 = page_place(earlier), earlier["payload_sha256"]
+    if at is None:
+        return None
+    if "date" in at and not (row.exchange or {}).get("key"):
+        date = datetime.fromisoformat(at["date"])
+        record = PageRecord(record_id=at["record_id"], url=at["url"], date=date, payload_sha256=sha256)
+        return _Held(warc=at["warc"], record=record)
     with suppress(MissingObjectError, QuarantineError):
         data = kept_bytes(deps.ledger, deps.store, at["warc"])
         noted = deps.loaded(lambda tx: kept.bundles_by_key(tx, [at["warc"]])).get(at["warc"])

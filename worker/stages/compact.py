@@ -201,7 +201,7 @@ def _claimed(deps: Deps, limits: _Limits, advanced: Callable[[int], None], *, mo
             token=token,
             size=size,
             is_kept=is_kept,
-            parts=tuple(map(_part, bundles.parts(tx, file))),
+            parts=tuple(map(part_of, bundles.parts(tx, file))),
             advanced=advanced,
             give_up_at=limits.give_up_at,
             renewed_at=now,
@@ -220,7 +220,8 @@ def _choice(tx: Connection, now: datetime, most_bytes: int, *, full_only: bool) 
     return choice
 
 
-def _part(row: Row) -> Part:
+def part_of(row: Row) -> Part:
+    """A bundle as the ledger knows it."""
     return Part(key=row.key, size=row.bytes, position=row.position or 0, sha256=row.sha256, lines=row.lines)
 
 
@@ -428,7 +429,7 @@ def _look_again(deps: Deps, rows: Sequence[Row], *, until: datetime | None = Non
     """
     found: dict[str, str | None] = {}
     with contextlib.suppress(_StoppedError):
-        for part, data in _asked(deps, lambda part: _got(deps.store, part.key), [_part(row) for row in rows]):
+        for part, data in _asked(deps, lambda part: _got(deps.store, part.key), [part_of(row) for row in rows]):
             found[part.key] = problem_of(part, data)
             if deps.stopping.is_set() or (until is not None and deps.clock() >= until):
                 break

@@ -34,10 +34,10 @@ from worker.feeds.select import EntryKeys, keys_of
 from worker.ledger import feeds, imports
 from worker.ledger.articles import AFTER_THE_NEWS
 from worker.ledger.tables import Row
-from worker.model import ArticleRecord, Entry, Picture, State
+from worker.model import ArticleRecord, Entry, State
 from worker.stages.archive import SOFTWARE
 from worker.stages.deps import Deps, packed
-from worker.stages.picture import picture_of
+from worker.stages.picture import named, picture_of
 from worker.stages.readable import bundled_facts, imported_document, readable
 from worker.stages.revisions import change_of, earlier
 from worker.text import clean_line, strip_tags, text_sha256
@@ -441,15 +441,7 @@ def _picture(record: ArticleRecord) -> dict[str, Any] | None:
     image = record.image
     if image is None:
         return None
-    named = Picture(
-        url=image.url,
-        proxied_url=image.proxied_url,
-        caption=image.caption,
-        credit=image.credit,
-        chosen_by=image.chosen_by,
-        problem=NOT_ASKED_FOR,
-    )
-    return {**msgspec.to_builtins(named), "spool": None}
+    return {**msgspec.to_builtins(named(image, problem=NOT_ASKED_FOR)), "spool": None}
 
 
 def _sighting(plan: _Plan, feed: Row, now: datetime) -> dict[str, Any]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from worker.archive.store import MissingObjectError, Store
 from worker.errors import QuarantineError
 from worker.ledger import bundles
@@ -20,6 +23,19 @@ def kept_bytes(ledger: Ledger, store: Store, key: str) -> bytes:
         return _read(ledger, store, key)
     except MissingObjectError:  # compaction may have moved it between our question and our reading
         return _read(ledger, store, key)
+
+
+def page_place(archive: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Where an article's page is: of the response with its payload the bundle (``warc``) and ``record_id``.
+
+    Args:
+        archive: ``articles.archive`` of a row. Newsmill 0.1 named no page in it: that is then in its own bundle.
+    Returns: None: there never was a page.
+    """
+    if "page" not in archive and archive.get("payload_sha256"):
+        return archive
+    page: Mapping[str, Any] | None = archive.get("page")
+    return page
 
 
 def _read(ledger: Ledger, store: Store, key: str) -> bytes:

@@ -94,7 +94,7 @@ def _failed(deps: Deps, wanted: _Wanted, error: Exception) -> Save[bool]:
     if isinstance(error, UnavailableError):
         return settled(deps, wanted.row, "picture", error)
     told(deps, wanted.row, "picture", error)
-    found = replace(_named(wanted.candidates[0]), problem=f"{type(error).__name__}: {error}"[:200])
+    found = named(wanted.candidates[0], problem=f"{type(error).__name__}: {error}"[:200])
     return lambda tx: _advance(deps, tx, wanted.row, {**msgspec.to_builtins(found), "spool": None})
 
 
@@ -144,7 +144,7 @@ def _first_good(
             raise
         except (RetryableError, QuarantineError) as error:
             problems.append(str(error)[:200])
-    return replace(_named(candidates[0]), problem=problems[0] if problems else "no address"), None
+    return named(candidates[0], problem=problems[0] if problems else "no address"), None
 
 
 def _addresses(candidates: tuple[ImageCandidate, ...]) -> list[tuple[ImageCandidate, str]]:
@@ -157,13 +157,15 @@ def _addresses(candidates: tuple[ImageCandidate, ...]) -> list[tuple[ImageCandid
     ]
 
 
-def _named(candidate: ImageCandidate) -> Picture:
+def named(candidate: ImageCandidate, *, problem: str | None = None) -> Picture:
+    """A picture of which there are no bytes yet, or, because of the problem, none at all."""
     return Picture(
         url=candidate.url,
         proxied_url=candidate.proxied_url,
         caption=candidate.caption,
         credit=candidate.credit,
         chosen_by=candidate.chosen_by,
+        problem=problem,
     )
 
 
@@ -197,7 +199,7 @@ def _fetched(
     deps.store.put(ref, data, content_type=checked.media_type)
     spooled = spool.keep_picture(deps, row, seen.exchange, ref=ref, data=data)
     found = replace(
-        _named(candidate),
+        named(candidate),
         fetched_url=hop.url,
         sha256=checked.sha256,
         ref=ref,

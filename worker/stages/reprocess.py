@@ -34,6 +34,7 @@ from worker.ledger.tables import Row
 from worker.model import ArticleRecord, Entry, Hop, Picture, State
 from worker.stages import spool
 from worker.stages.deps import Deps, packed, unpacked
+from worker.stages.picture import named, picture_of
 from worker.stages.revisions import Earlier, change_of, earlier, earlier_or_published, has_page, read
 from worker.text import text_sha256
 from worker.urls import gate_key, picture_key
@@ -46,6 +47,7 @@ SAVED_AT_ONCE = 200  # articles whose revisions are: their records are in memory
 NOTED_EVERY_S = 5.0  # how often a comparison's progress is saved
 WORST_KEPT = 20
 LISTED = 200  # articles of a kind that are named; all are counted
+NOT_ASKED_FOR = "not fetched: it was found in the archive"
 ASKED_AGAIN_AFTER = timedelta(days=1)  # a page that a re-fetch did not bring is left alone for so long
 
 Progress = Callable[[int, int], None]  # done, of how many
@@ -263,8 +265,9 @@ def _revision(
     now = deps.clock()
     note = {name: (row.exchange or {}).get(name) for name in ("status", "url_final", "truncated", "robots", "problem")}
     picture = _picture(row, was, record)
-    to_picture = run.refetch and picture is None and bool(record.image_candidates)
-    named = picture or _named(record)
+    wanted = record.image_candidates[0] if record.image_candidates else None
+    to_picture = run.refetch and picture is None and wanted is not None
+    known = picture or (named(wanted, problem=NOT_ASKED_FOR) if wanted is not None else None)
     values = {
         "state": State.EXTRACTED if to_picture else State.PICTURED,
         "title": record.title or row.title,
@@ -273,7 +276,7 @@ def _revision(
         "extracted_at": now,
         "pictured_at": None if to_picture else now,
         "exchange": note,
-        "picture": None if to_picture or named is None else {**msgspec.to_builtins(named), "spool": None},
+        "picture": None if to_picture or known is None else {**msgspec.to_builtins(known), "spool": None},
         "change": change_of(comparison, previous=row.revision),
     }
     entry = packed(was.entry) if was.entry is not None else None
@@ -282,27 +285,13 @@ def _revision(
 
 def _picture(row: Row, was: Earlier, record: ArticleRecord) -> Picture | None:
     """The picture that is there already, with what is said of it now; None: another one was chosen."""
-    if row.picture is None or not is_same_picture(was.picture, was.record.image_candidates, record.image_candidates):
+    kept = picture_of(row)
+    if kept is None or not is_same_picture(was.picture, was.record.image_candidates, record.image_candidates):
         return None
-    kept = msgspec.convert({name: value for name, value in row.picture.items() if name != "spool"}, Picture)
     now = next((one for one in record.image_candidates if picture_key(one.url) == picture_key(kept.url)), None)
     if now is None:
         return kept
     return replace(kept, proxied_url=now.proxied_url, caption=now.caption, credit=now.credit, chosen_by=now.chosen_by)
-
-
-def _named(record: ArticleRecord) -> Picture | None:
-    if not record.image_candidates:
-        return None
-    first = record.image_candidates[0]
-    return Picture(
-        url=first.url,
-        proxied_url=first.proxied_url,
-        caption=first.caption,
-        credit=first.credit,
-        chosen_by=first.chosen_by,
-        problem="not fetched: it was found in the archive",
-    )
 
 
 def _looks(deps: Deps, run: Run, rows: Sequence[Row]) -> list[_Looked]:

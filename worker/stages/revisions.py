@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +20,7 @@ from worker.ledger.tables import Row
 from worker.model import ArticleRecord, Entry, Hop, Picture
 from worker.stages.deps import Deps
 from worker.stages.download import without_page
-from worker.stages.kept import kept_bytes
+from worker.stages.kept import kept_bytes, page_place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,19 +83,11 @@ def _record(said: dict[str, Any]) -> ArticleRecord:
 
 def has_page(row: Row) -> bool:
     """Was the article's page had, and was it one? Else the feed's text is all there is."""
-    return _page_of(row) is not None and (row.exchange or {}).get("problem") is None
-
-
-def _page_of(row: Row) -> Mapping[str, Any] | None:
-    """Where the page's response is."""
-    kept: Mapping[str, Any] = row.archive or {}
-    if "page" not in kept and kept.get("payload_sha256"):  # as newsmill 0.1 noted it
-        return kept
-    return kept.get("page")
+    return page_place(row.archive or {}) is not None and (row.exchange or {}).get("problem") is None
 
 
 def _page(deps: Deps, row: Row, records: list[BundleRecord]) -> Hop | None:
-    page = _page_of(row)
+    page = page_place(row.archive or {})
     if page is None or not has_page(row):
         return None
     if page["warc"] == row.archive["warc"]:

@@ -12,7 +12,8 @@ from heapq import nsmallest
 from threading import Event
 from typing import Any, TypeVar
 
-from worker.archive.compact import Part as Bundled
+from sqlalchemy.engine import Connection
+
 from worker.archive.compact import index_key, index_text, is_whole
 from worker.archive.index import unpack_lines
 from worker.archive.store import MissingObjectError, Store
@@ -33,6 +34,7 @@ from worker.ledger import bundles, kept
 from worker.ledger.kept import Span
 from worker.ledger.session import Ledger
 from worker.ledger.tables import Row
+from worker.stages.compact import part_of
 from worker.stages.kept import kept_bytes
 
 T = TypeVar("T")
@@ -193,14 +195,18 @@ def _pages(ledger: Ledger, span: Span, sample: Sample | None) -> Iterator[list[R
             with ledger.reading() as connection:
                 yield kept.archived(connection, Span(pks=tuple(pks)), after=0, limit=AT_ONCE)
         return
-    after = 0
+    yield from _paged(ledger, lambda tx, after: kept.archived(tx, span, after=after, limit=AT_ONCE), 0, "id")
+
+
+def _paged(ledger: Ledger, ask: Callable[[Connection, T], list[Row]], after: T, by: str) -> Iterator[list[Row]]:
+    """Rows, some at a time. Args: ask: gives the next ones beyond ``after``, in the order of their column ``by``."""
     while True:
         with ledger.reading() as connection:
-            page = kept.archived(connection, span, after=after, limit=AT_ONCE)
+            page = ask(connection, after)
         if not page:
             return
         yield page
-        after = page[-1].id
+        after = getattr(page[-1], by)
 
 
 def _drawn(ledger: Ledger, span: Span, sample: Sample) -> Iterable[int]:
@@ -218,14 +224,8 @@ def _lot(seed: str, row: Row) -> float:
 
 
 def _names(ledger: Ledger, span: Span) -> Iterator[Row]:
-    after = 0
-    while True:
-        with ledger.reading() as connection:
-            page = kept.names(connection, span, after=after, limit=AT_ONCE * 10)
-        if not page:
-            return
+    for page in _paged(ledger, lambda tx, after: kept.names(tx, span, after=after, limit=AT_ONCE * 10), 0, "id"):
         yield from page
-        after = page[-1].id
 
 
 def _in_groups(pks: Iterable[int]) -> Iterator[list[int]]:
@@ -392,21 +392,10 @@ def _note(run: _Run, results: Sequence[tuple[_Object, Fault | None, int]], fault
 
 
 def _feed_documents(ledger: Ledger, span: Span) -> Iterator[_Object]:
-    after_key, after_pk = "", 0
-    while True:
-        with ledger.reading() as connection:
-            page = kept.feed_bundles(connection, span, after=after_key, limit=AT_ONCE)
-        if not page:
-            break
+    for page in _paged(ledger, lambda tx, after: kept.feed_bundles(tx, span, after=after, limit=AT_ONCE), "", "key"):
         yield from (_bundle(row.key, row, {}) for row in page)
-        after_key = page[-1].key
-    while True:
-        with ledger.reading() as connection:
-            polled = kept.polled_documents(connection, span, after=after_pk, limit=AT_ONCE)
-        if not polled:
-            return
-        yield from (_named_by_digest(row.document) for row in polled if digest_in(row.document))
-        after_pk = polled[-1].id
+    for page in _paged(ledger, lambda tx, after: kept.polled_documents(tx, span, after=after, limit=AT_ONCE), 0, "id"):
+        yield from (_named_by_digest(row.document) for row in page if digest_in(row.document))
 
 
 def _large_files(run: _Run, *, is_whole_run: bool) -> None:
@@ -453,10 +442,7 @@ def _beyond_the_end(run: _Run, file: Row, inside: Sequence[Row]) -> None:
 
 
 def _index_and_tiling(run: _Run, file: Row, inside: Sequence[Row]) -> None:
-    parts = [
-        Bundled(key=row.key, size=row.bytes, position=row.position, sha256=row.sha256, lines=row.lines)
-        for row in inside
-    ]
+    parts = [part_of(row) for row in inside]
     if not is_whole(parts, file.bytes):
         run.faults[file.key] = Fault(kind=Kind.CHANGED, detail="the bundles that the ledger knows do not fill it")
         return

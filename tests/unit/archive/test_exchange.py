@@ -14,9 +14,9 @@ from fastwarc.warc import ArchiveIterator, WarcRecordType
 from hypothesis import given
 from hypothesis import strategies as st
 from warcio.archiveiterator import ArchiveIterator as WarcioIterator
-from warcio.checker import Checker
 from warcio.indexer import Indexer
 
+from tests.warcio_check import exit_code
 from worker.archive.exchange import exchange_records, fields_of, read_exchange
 from worker.archive.records import read_records
 from worker.errors import QuarantineError
@@ -137,15 +137,7 @@ def test_a_line_of_blanks_ends_no_head_before_its_end(blank: bytes, tmp_path) ->
     data = exchange_records(Exchange(hops=(hop,)))
     assert read_exchange(data).final.headers == (("X-Before", "1"), ("Content-Encoding", "gzip"))
     path = tmp_path / "a.warc.gz"
-    path.write_bytes(data)
-
-    class Arguments:
-        inputs = (str(path),)
-        verbose = False
-
-    checker = Checker(Arguments())
-    checker.process_all()
-    assert checker.exit_value == 0
+    assert exit_code(path, data) == 0
 
 
 @pytest.mark.parametrize("line_bytes", [1_000, 100_000])
@@ -265,17 +257,10 @@ def test_warcio_finds_nothing_wrong(
     tmp_path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "all.warc.gz"
-    path.write_bytes(exchange_records(Exchange(hops=tuple(HOPS.values()))))
-
-    class Arguments:
-        inputs = (str(path),)
-        verbose = True
-
+    data = exchange_records(Exchange(hops=tuple(HOPS.values())))
     with caplog.at_level(logging.WARNING):
-        checker = Checker(Arguments())
-        checker.process_all()
+        assert exit_code(path, data, verbose=True) == 0
     printed = capsys.readouterr().out
-    assert checker.exit_value == 0
     assert printed.count("digest pass") == 2 * len(HOPS)
     assert not caplog.records
 

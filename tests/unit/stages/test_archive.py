@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from fastwarc.warc import ArchiveIterator, WarcRecordType
-from warcio.checker import Checker
 
 from tests.newsserver import Answer, NewsServer, article_page, paragraphs
 from tests.unit.stages.conftest import Line
 from tests.unit.stages.test_outcomes import follow_one, item, one_article, picture, with_picture
+from tests.warcio_check import exit_code
 from worker import stages
 from worker.archive.bundle import BundleRecord, find_payload, read_bundle
 from worker.archive.index import index_lines, unpack_lines
@@ -63,15 +63,7 @@ def raw(head: bytes, body: bytes = b"") -> Any:
 def nothing_is_wrong(tmp_path: Path, data: bytes) -> None:
     """Neither for warcio nor for FastWARC."""
     path = tmp_path / "checked.warc.gz"
-    path.write_bytes(data)
-
-    class Arguments:
-        inputs = (str(path),)
-        verbose = False
-
-    checker = Checker(Arguments())
-    checker.process_all()
-    assert checker.exit_value == 0
+    assert exit_code(path, data) == 0
     for record in ArchiveIterator(io.BytesIO(data), parse_http=False):
         assert record.verify_block_digest()
         if record.is_http and record.record_type is not WarcRecordType.revisit:
