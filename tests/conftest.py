@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,9 @@ CHROMIUM = shutil.which("chromium")
 
 POSTGRES = os.environ.get("NEWSMILL_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/postgres")
 RABBITMQ = "amqp://guest:guest@127.0.0.1:5672//"
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # `make test &`: so would be every process that a test interrupts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _postgres_lets_us_in() -> bool:

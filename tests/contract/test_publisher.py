@@ -636,9 +636,10 @@ def example(*options: str, broker: str, queue: str) -> Iterator[queues.Queue[str
         reader.start()
         try:
             yield lines
-        finally:
             process.send_signal(signal.SIGINT)
             assert process.wait(20) == 0
+        finally:
+            process.kill()  # whatever failed: leaving the block waits for it
             reader.join()
 
 
