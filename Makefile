@@ -4,17 +4,23 @@ BIN := .venv/bin
 # A set of installed packages is named by the lock file it came from: another lock, another installation.
 RUN_STAMP = .venv/installed-$(shell cat requirements.txt pyproject.toml | cksum | cut -d ' ' -f 1)
 DEV_STAMP = .venv/installed-dev-$(shell cat requirements-dev.txt pyproject.toml | cksum | cut -d ' ' -f 1)
+FUZZ_STAMP = .fuzz/installed-$(shell cksum < requirements-fuzz.txt | cut -d ' ' -f 1)
 TOOLS_STAMP = .venv-tools/installed-$(shell cksum < requirements-tools.txt | cut -d ' ' -f 1)
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 
-.PHONY: run test check tools bench-line bench-archive screenshots lock clean
+.PHONY: run test test-fuzz check tools bench-line bench-archive bench-polls bench-feeds bench-cadence screenshots lock clean
 .DELETE_ON_ERROR:
 
 run: $(RUN_STAMP)
 	@exec $(BIN)/newsmill up --sample
 
 test: $(DEV_STAMP)
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
+	@$(BIN)/python -m pytest -n 3 --dist worksteal  # of two cores: many tests wait rather than work
+
+# What strangers send, mutated for an hour: make test-fuzz FUZZ_S=60, TARGET=url for one kind alone.
+FUZZ_S = 3600
+test-fuzz: $(DEV_STAMP) $(FUZZ_STAMP)
+	@PYTHONPATH=.fuzz/lib $(BIN)/python -m tests.fuzz $(TARGET) --seconds $(FUZZ_S)
 
 check: $(DEV_STAMP)
 	@$(BIN)/ruff format --check .
@@ -30,6 +36,18 @@ bench-line: $(DEV_STAMP)
 bench-archive: $(DEV_STAMP)
 	@$(BIN)/python -m bench.archive $(ARGS)
 
+# What reading a feed costs, beside feedparser: make bench-feeds ARGS=--short
+bench-feeds: $(DEV_STAMP)
+	@$(BIN)/python -m bench.feeds $(ARGS)
+
+# How often feeds are asked and how long their items wait, a year in simulated time: make bench-cadence ARGS=--short
+bench-cadence: $(DEV_STAMP)
+	@$(BIN)/python -m bench.cadence $(ARGS)
+
+# Conditional polls, very many feeds, the seen-check among millions (10 GB for a while): make bench-polls ARGS=--short
+bench-polls: $(DEV_STAMP)
+	@$(BIN)/python -m bench.polls $(ARGS)
+
 # The pictures in docs/, of the sample newsroom; needs chromium.
 screenshots: $(DEV_STAMP) $(TOOLS_STAMP)
 	@$(BIN)/python -m tests.tools.screenshots
@@ -41,10 +59,11 @@ lock:
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements-tools.in -o requirements-tools.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements-fuzz.in -o requirements-fuzz.txt
 
 # What was installed and what tools left; never var/, where articles are.
 clean:
-	rm -rf .venv .venv-tools .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info build
+	rm -rf .venv .venv-tools .fuzz .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A name on the PATH is no promise: version managers leave commands that only print an error. So each is tried.
@@ -74,6 +93,11 @@ $(TOOLS_STAMP): | $(BIN)/python
 	@$(BIN)/python -m venv .venv-tools
 	@.venv-tools/bin/python -m pip --quiet --disable-pip-version-check --no-input install --require-hashes -r requirements-tools.txt
 	@rm -f .venv-tools/installed-*; touch $@
+
+$(FUZZ_STAMP): | $(BIN)/python
+	@echo "Installing what requirements-fuzz.txt pins, once."
+	@$(PIP) install --require-hashes --target .fuzz/lib --upgrade -r requirements-fuzz.txt
+	@rm -f .fuzz/installed-*; touch $@
 
 # setuptools is in the lock only where a dependency needs it; elsewhere pip fetches it for the moment of building.
 install_newsmill = \

@@ -18,6 +18,8 @@ ROUTES = {
     "upkeep.compact": "work",  # takes a minute: dispatch must not wait behind it
     "upkeep.*": "control",
     "feeds.poll": "fetch",
+    "websub.pushed": "control",
+    "websub.*": "fetch",  # waits for hubs
     "article.download": "fetch",
     "article.picture": "fetch",
     "article.*": "work",

@@ -12,6 +12,8 @@ from config.settings import Settings
 UPKEEP_S = 300.0
 COMPACT_S = 660.0  # out of step with the sweep: both at once would take up a worker of two children
 
+RENEW_TICKS = 6  # a minute: hubs' leases last for days
+
 
 def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
     """Celery's ``beat_schedule``; intervals in seconds."""
@@ -19,9 +21,12 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
     def tick(task: str, every_s: float) -> dict[str, Any]:
         return {"task": task, "schedule": every_s, "options": {"expires": every_s}}
 
-    return {
+    ticks = {
         "feeds.due": tick("feeds.due", settings.tick_s),
         "articles.dispatch": tick("articles.dispatch", settings.tick_s),
         "upkeep.sweep": tick("upkeep.sweep", UPKEEP_S),
         "upkeep.compact": tick("upkeep.compact", COMPACT_S),
     }
+    if settings.public_url:
+        ticks["websub.renew"] = tick("websub.renew", settings.tick_s * RENEW_TICKS)
+    return ticks

@@ -101,6 +101,14 @@ def _passwords(raw: str) -> str:
     return raw
 
 
+def _public_url(raw: str) -> str:
+    parts = taken_apart(raw)
+    plain = re.fullmatch(r"[!-~]*", raw) and not {"@", "?", "#"} & set(raw)
+    if raw and not (parts.scheme in {"http", "https"} and parts.hostname and plain):
+        raise ValueError("write https://host or https://host/prefix, as others reach PORT of this installation")
+    return raw.rstrip("/")
+
+
 def _dsn(raw: str) -> str:
     parts = taken_apart(raw)
     complete = parts.hostname and parts.username and parts.path.rpartition("/")[2].isdecimal()
@@ -198,14 +206,17 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(name="NEWSMILL_S3_ENCRYPTION", default="", help="How the store shall encrypt what it is given: AES256 or aws:kms; empty: as the bucket says.", read=_choice("", "AES256", "aws:kms")),
     Variable(name="NEWSMILL_S3_KMS_KEY", default="", help="Key for aws:kms, by id or ARN; empty: the account's own.", read=_kms_key),
     Variable(name="NEWSMILL_WARC_BYTES", default=str(256 * MIB), help="Size of the large WARC files that bundles are joined into, bytes: so large that an archive has few, so small that one is written and read back in a minute.", read=_whole(4096, 4096 * MIB)),
-    Variable(name="PORT", default="5555", help="Port of Flower.", read=_whole(1, LAST_PORT)),
+    Variable(name="PORT", default="5555", help="Port of Flower, and of the callbacks that hubs reach.", read=_whole(1, LAST_PORT)),
     Variable(name="SENTRY_DSN", default="", help="Where unexpected errors are reported; empty: nowhere.", read=_dsn, secret=True),
-    Variable(name="FLOWER_BASIC_AUTH", default="", help="user:password for Flower; without it Flower binds to loopback only.", read=_passwords, secret=True),
+    Variable(name="FLOWER_BASIC_AUTH", default="", help="user:password for Flower; without it Flower binds to loopback only, or is off where NEWSMILL_PUBLIC_URL opens its port.", read=_passwords, secret=True),
+    Variable(name="NEWSMILL_PUBLIC_URL", default="", help="https://host[/prefix] at which others reach PORT: hubs are asked to push there (WebSub). Empty: feeds are only polled.", read=_public_url, secret=True),
     Variable(name="NEWSMILL_NAMESPACE", default="", help="Prefix of exchanges, queues and Redis keys, so that installations can share a broker.", read=_namespace),
     Variable(name="NEWSMILL_FEEDS", default="", help="Path of the reviewed list of feeds. Default: config/feeds.toml of the installation.", read=_text),
+    Variable(name="NEWSMILL_GATES", default="", help="Path of the reviewed list of host gates: which names share one, and its pace. Default: config/gates.toml of the installation.", read=_text),
     Variable(name="NEWSMILL_USER_AGENT", default="newsmill/0.1 (+https://newsmill.example/about)", help="Who we say we are; name a page with a contact.", read=_user_agent),
     Variable(name="NEWSMILL_ALLOW_NETWORKS", default="", help="Networks (CIDR, comma-separated) that may be fetched although not public.", read=_networks),
     Variable(name="NEWSMILL_ALLOW_PORTS", default="80,443,8080,8443", help="Ports that may be fetched (comma-separated); any port inside NEWSMILL_ALLOW_NETWORKS.", read=_ports),
+    Variable(name="NEWSMILL_ALLOW_DOWNGRADE", default="0", help="Follow redirects that lead from https to http.", read=_flag),
     Variable(name="NEWSMILL_FETCH_TIMEOUT_S", default="30", help="Total time of one visit, redirects and robots.txt included, seconds.", read=_number(0.1, 90)),
     Variable(name="NEWSMILL_CONNECT_TIMEOUT_S", default="10", help="Time to connect, seconds.", read=_number(0.1, 60)),
     Variable(name="NEWSMILL_PAGE_CAP_BYTES", default=str(10 * MIB), help="Largest page or feed, decoded, bytes.", read=_whole(1024, 100 * MIB)),
@@ -224,6 +235,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(name="NEWSMILL_QUEUED_LEASE_S", default="600", help="How long a started chain may wait in the broker, seconds.", read=_number(1, 86400)),
     Variable(name="NEWSMILL_POLL_FLOOR_S", default="300", help="Shortest adaptive polling interval, seconds.", read=_number(1, 86400)),
     Variable(name="NEWSMILL_POLL_CEILING_S", default="86400", help="Longest adaptive polling interval, seconds.", read=_number(1, 30 * 86400)),
+    Variable(name="NEWSMILL_POLL_PATIENCE_S", default="360", help="How long the items that are probably new may wait before a poll is worth it, all their seconds together; more means fewer polls.", read=_number(1, 86400)),
     Variable(name="NEWSMILL_TICK_S", default="10", help="Beat's tick: the safety net behind dispatch, seconds.", read=_number(1, 60)),
     Variable(name="NEWSMILL_MESSAGE_CAP_BYTES", default="65536", help="Largest message body, bytes; a longer text is referenced.", read=_whole(4096, 16 * MIB)),
     Variable(name="NEWSMILL_HOLDING_CAP", default="100000", help="Unroutable messages that are held.", read=_whole(1, 10_000_000)),
@@ -258,11 +270,14 @@ class Settings:
     port: int
     sentry_dsn: str = field(repr=False)
     flower_basic_auth: str = field(repr=False)
+    public_url: str
     namespace: str
     feeds_path: Path
+    gates_path: Path
     user_agent: str
     allow_networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
     allow_ports: frozenset[int]
+    allow_downgrade: bool
     fetch_timeout_s: float
     connect_timeout_s: float
     page_cap_bytes: int
@@ -281,6 +296,7 @@ class Settings:
     queued_lease_s: float
     poll_floor_s: float
     poll_ceiling_s: float
+    poll_patience_s: float
     tick_s: float
     message_cap_bytes: int
     holding_cap: int
@@ -314,6 +330,9 @@ class Settings:
             "feeds_path": Path(values["NEWSMILL_FEEDS"])
             if values["NEWSMILL_FEEDS"]
             else Path(__file__).with_name("feeds.toml"),
+            "gates_path": Path(values["NEWSMILL_GATES"])
+            if values["NEWSMILL_GATES"]
+            else Path(__file__).with_name("gates.toml"),
         }
         plain = {
             f.name: values[name]
@@ -323,6 +342,16 @@ class Settings:
         settings = cls(**plain, **derived)
         settings._check_together()
         return settings
+
+    @property
+    def web_address(self) -> str:
+        """Where the web process listens: for everybody only behind a password, or for hubs."""
+        return "0.0.0.0" if self.flower_basic_auth or self.public_url else "127.0.0.1"  # noqa: S104 - see above
+
+    @property
+    def shows_flower(self) -> bool:
+        """Without a password Flower must not be on a port that is open to others."""
+        return bool(self.flower_basic_auth) or not self.public_url
 
     def _check_together(self) -> None:
         if self.s3_kms_key and self.s3_encryption != "aws:kms":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from celery import chain
 from celery.exceptions import OperationalError
@@ -65,8 +66,10 @@ def dispatch() -> int:
 @app.task(bind=True, base=StageTask, name="article.download")
 def download(self: StageTask, article_ids: list[int]) -> list[int]:
     """URLs -> exchanges in the spool; hands on the ids that went well."""
-    went_well = stages.download(deps(), article_ids, token=self.request.root_id)
-    start_further(deps())  # the sites that were just asked may take the next one
+    doors = deps()
+    further = partial(start_further, doors)
+    went_well = stages.download(doors, article_ids, token=self.request.root_id, further=further)
+    further()  # the sites that were just asked may take the next one
     return went_well
 
 
@@ -86,7 +89,9 @@ def extract(self: StageTask, article_ids: list[int]) -> list[int]:
 @app.task(bind=True, base=StageTask, name="article.picture")
 def picture(self: StageTask, article_ids: list[int]) -> list[int]:
     """Lead pictures -> checked bytes; hands on the ids that went well."""
-    return handed_on(stages.picture(deps(), article_ids, token=self.request.root_id))
+    return handed_on(
+        stages.picture(deps(), article_ids, token=self.request.root_id, further=partial(start_further, deps()))
+    )
 
 
 @app.task(bind=True, base=StageTask, name="article.archive")

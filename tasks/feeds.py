@@ -44,9 +44,7 @@ def due() -> int:
 def poll(self: Task, feed_ids: list[int]) -> dict[str, str]:
     """Feeds -> new article rows; what may start of them starts at once. Returns: slug -> outcome."""
     doors = deps()
-    polled = stages.poll(doors, feed_ids, token=self.request.root_id)
-    if any(one.new for one in polled):
-        start_further(doors)
+    polled = stages.poll(doors, feed_ids, token=self.request.root_id, found=lambda: start_further(doors))
     return {one.slug: f"{one.outcome} ({one.new} new)" if one.new else one.outcome for one in polled}
 
 

@@ -18,19 +18,22 @@ from sentry_sdk.integrations.celery import CeleryIntegration
 from config.celeryconfig import POOLED, celery_settings
 from config.log import formatter
 from config.settings import Settings, SettingsError
-from tasks import articles, feeds, upkeep
+from tasks import articles, feeds, upkeep, websub
 from tasks.app import app
 from tasks.process import process
-from worker import observe
+from worker import observe, wiring
+from worker.errors import NewsmillError, UsageError
 
-__all__ = ["app", "articles", "feeds", "upkeep"]
+__all__ = ["app", "articles", "feeds", "upkeep", "websub"]
 
 
 def _settings() -> Settings:
     try:
-        return Settings.from_env(os.environ)
-    except SettingsError as error:
+        read = Settings.from_env(os.environ)
+        wiring.open_gates(read)
+    except (SettingsError, UsageError) as error:
         sys.exit(f"newsmill: {error}")
+    return read
 
 
 settings = _settings()
@@ -98,6 +101,7 @@ def after_fork(**_: Any) -> None:
     process.forget()
     articles.alarm.forget()
     feeds.alarm.forget()
+    websub.alarm.forget()
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
@@ -111,8 +115,19 @@ def told_to_stop(number: int, frame: FrameType | None) -> None:
     """The platform stops every process at once: a busy child gives back what it cannot finish, an idle one goes."""
     wished_to_stop(number, frame)
     if not _Child.busy:
+        give_up_left()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+@signals.worker_process_shutdown.connect
+def give_up_left(**_: Any) -> None:
+    """What slow sites still keep in threads of this child is given back, uncounted."""
+    if process.deps is not None:
+        try:
+            process.deps.give_up_left()
+        except NewsmillError as error:  # its leases run out
+            logging.getLogger("newsmill").warning("left.unsaved", extra={"error": str(error)})
 
 
 @signals.worker_shutting_down.connect

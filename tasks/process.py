@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from config.settings import Settings
 from worker import wiring
 from worker.stages import Deps
+from worker.stages.deps import COMPANY_S
 
 
 @dataclass(slots=True)
@@ -24,7 +25,7 @@ class Process:
             if self.deps is None:
                 if self.settings is None:
                     raise RuntimeError("start the worker with `celery -A tasks.main`")
-                self.deps = wiring.build(self.settings)
+                self.deps = replace(wiring.build(self.settings), company_s=COMPANY_S)
             return self.deps
 
     def forget(self) -> None:

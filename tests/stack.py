@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,6 +132,13 @@ class Stack:
     def counts(self) -> dict[str, int]:
         with self.ledger.reading() as tx:
             return {state: count for state, count in articles.counts(tx).items() if count}
+
+    def wait_until(self, true: Callable[[], bool], timeout_s: float = 60) -> None:
+        end = time.monotonic() + timeout_s
+        while not true():
+            if time.monotonic() > end:
+                raise AssertionError(f"not within {timeout_s} s\n{self.story()}")
+            time.sleep(0.1)
 
     def wait_for(self, wanted: Mapping[str, int], timeout_s: float = 60) -> None:
         """Until the rows by state are just these."""

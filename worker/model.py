@@ -42,6 +42,7 @@ class Entry:
     title_raw: str | None = None  # as the feed wrote it, blanks and markup kept; None: as ``title``, or longer
     summary_html: str | None = None  # description / atom:summary
     content_html: str | None = None  # content:encoded / atom:content
+    base_url: str | None = None  # what relative links in its HTML start from, where the feed says so (xml:base)
     published_at: datetime | None = None
     updated_at: datetime | None = None
     date_raw: str | None = None  # as written, also when it could not be read
@@ -62,10 +63,23 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sitemap:
+    """One of the sitemaps that a sitemap index lists."""
+
+    url: str
+    modified_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        require_utc("modified_at", self.modified_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedFeed:
     """A feed document: its own facts and its items, in document order."""
 
-    format: str  # rss-2.0, rss-1.0, rss-0.9x, atom-1.0, atom-0.3, json-1.x
+    format: (
+        str  # rss-2.0, rss-1.0, rss-0.9x, atom-1.0, atom-0.3, json-1, json-1.1, sitemap-news, sitemap, sitemap-index
+    )
     title: str | None
     language: str | None
     home_url: str | None
@@ -75,6 +89,8 @@ class ParsedFeed:
     skip_hours: frozenset[int] = frozenset()  # UTC
     skip_days: frozenset[int] = frozenset()  # 0 = Monday
     hub_url: str | None = None
+    topic_url: str | None = None  # the feed's own address as it gives it (rel=self, feed_url): what a hub knows it by
+    sitemaps: tuple[Sitemap, ...] = ()  # of a sitemap index, which has no entries
     damaged: bool = False  # cut or broken: what was complete is in entries, validators must not be kept
     entries_left_out: int = 0  # over the cap
     warnings: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from worker.errors import NewsmillError
 
 URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\"<>]+", re.IGNORECASE)
 SECRET_NAME = re.compile(r"pass|secret|token|auth|cookie|dsn|key|credential", re.IGNORECASE)
+CALLBACK = re.compile(r"(/websub/)[^/]+")
 SHOWN = "[removed]"
 FLUSH_S = 2.0  # nothing waits longer than this for Sentry
 
@@ -61,10 +62,10 @@ def scrubbed(value: Any, name: str = "") -> Any:
 
 
 def _bare_url(found: re.Match[str]) -> str:
-    """A URL without user, password, query and fragment."""
+    """A URL without user, password, query and fragment; a callback's has nothing else that is not secret."""
     try:
         parts = urlsplit(found[0])
     except ValueError:
         return SHOWN
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path, SHOWN if parts.query else "", ""))
+    host, path = parts.netloc.rpartition("@")[2], CALLBACK.sub(rf"\1{SHOWN}", parts.path)
+    return urlunsplit((parts.scheme, host, path, SHOWN if parts.query else "", ""))

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from worker.plainness import plainness
+
 # ---------------------------------------------------------------- bytes -> str
 
 
@@ -20,7 +22,8 @@ class Decoded:
     """Text and how it was come by.
 
     ``how``: ``bom``, ``utf-8`` (decodes strictly as such, ASCII too), ``declared`` (in the document), ``http`` (the
-    header's charset), ``guessed`` (by the look of the text), ``replaced`` (some bytes could not be read; U+FFFD).
+    header's charset), ``doubtful`` (by a label, but the text does not look like it), ``guessed`` (by the look of the
+    text), ``replaced`` (some bytes could not be read; U+FFFD).
     """
 
     text: str
@@ -69,6 +72,7 @@ _MEANT = {
     "ms_kanji": "cp932",
     "x-euc-jp": "euc_jp",
     "euc-kr": "cp949",
+    "euc_kr": "cp949",
     "ks_c_5601": "cp949",
     "ks_c_5601-1987": "cp949",
     "ks_c_5601-1989": "cp949",
@@ -78,8 +82,6 @@ _MEANT = {
     "latin-1": "cp1252",
     "latin1": "cp1252",
     "l1": "cp1252",
-    "us-ascii": "cp1252",
-    "ascii": "cp1252",
     "iso-8859-9": "cp1254",
     "iso-8859-11": "cp874",
     "tis-620": "cp874",
@@ -89,50 +91,31 @@ _MEANT = {
     "x-mac-roman": "mac_roman",
 }
 _NEVER = re.compile(
-    r"(?:utf|ucs|u8|u16|u32|unicode|cp037|cp1026|cp1140|cp273|cp424|cp500|ebcdic|idna|punycode|raw)", re.IGNORECASE
+    r"(?:us-ascii|ascii|ansi_x3\.4|iso646-us|iso_646)|"
+    r"(?:utf|ucs|u8|u16|u32|unicode|idna|punycode|raw)",
+    re.IGNORECASE,
 )
 
-_TOP_HAN = frozenset(
-    "的一是不了在人有我他这這个個们們中来來上大为為和国國地到以说說时時要就出会會可也你对對生能而子那得于於着著下自之年过過发發"
-    "后後作里裡用道行所然家种種事成方多经經么麼去法学學如都同现現当當没沒动動面起看定天分还還进進好小部其些主样樣理心她本前开開"
-    "但因只从從想实實日军軍者意无無力它与與长長把机機十民第公此已工使情明性知全三又关關点點正业業外将將两兩高间間由问問很最重"
-    "并並物手应應战戰向头頭文体體政美相见見被利什二等产產或新己制身果加西斯月话話合回特代内內信表化老给給世位次度门門任常先海"
-    "通教儿兒原东東声聲提立及比员員解水名真论論处處走义義各入几幾口认認条條平系气氣题題活尔爾更别別打女变變四神总總何电電数數"
-    "安少报報才结結反受目太量再感建务務做接必场場件计計管期市直德资資命山金指克许許统統区區保至队隊形社便空决決治展马馬科司五"
-    "基眼书書非则則听聽白却卻界达達光放强強即像难難且权權思王象完设設式色路记記南品住告类類求据據程北边邊死张張该該交规規万萬"
-    "取拉格望觉覺术術领領共确確传傳师師观觀清今切院让讓识識候带帶导導争爭运運表示官网網记者报道新闻聞香港台湾灣北京美国，。、“”：；（）《》！？"
+# Encodings that can be told by the look of their text, those that are met more often first.
+_TOLD_BY_LOOK = (
+    *("gb18030", "big5hkscs", "cp932", "euc_jp", "cp949"),
+    *("cp1251", "koi8_u", "cp1256", "cp1252", "cp1253", "cp1255"),
 )
-_TOP_HANGUL = frozenset(
-    "이다의에는을가고한하지로사기도를은인대서자어시그해리정일수보부스나들라만전제주상있과국아장으것원동여구유조공성관오안"
-    "면적했와우연비신경선거려진회중니위할까된게세계발생무법민년였습개소학당방실미치문식간말모명등"
-)
-_KANA = frozenset(map(chr, range(0x3041, 0x30FF))) | frozenset("、。「」日本人年月国大会社中者新事一部市長東京")
-_TOP_CYRILLIC = frozenset("оеаинтсрвлкмдпуяыьгзбчйхжюш«»—іїєў")
-_TOP_WESTERN = frozenset("éèêëàâäáãåçñöóôõøüúûíîïìòùßæœŒÉÈÀÖÜÄÇÑÅØ“”‘’–—…«»°£€©®·¿¡´§ªº\xa0")
-
-# Encodings that can be told by the look of their text: codec -> the characters that make up most of a real one.
-_LOOKS = {
-    "gb18030": _TOP_HAN,
-    "big5hkscs": _TOP_HAN,
-    "cp932": _KANA,
-    "euc_jp": _KANA,
-    "cp949": _TOP_HANGUL,
-    "cp1251": _TOP_CYRILLIC,
-    "koi8_r": _TOP_CYRILLIC,
-    "cp1252": _TOP_WESTERN,
-}
-_COMPANY = {"cp1251": True, "koi8_r": True, "cp1252": False}  # do its characters stand side by side?
-_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
-_ALONE = re.compile(r"(?<![^\x00-\x7f])[^\x00-\x7f](?![^\x00-\x7f])")
-_SAMPLE_BYTES = 8192
+_HANDICAPS = {"cp1253": 0.1, "cp1255": 0.1}  # fewer feeds are written in them
+_SAMPLE_BYTES = 3072
 _FOREIGN = re.compile(rb"[\x80-\xff]")
-_PIECE_END = re.compile(rb"[<>\r\n]")
-_MANY = 10  # characters outside ASCII from which on the look may overrule a label
-_CLEAR = 0.2  # share of common characters that no wrong decoding reaches by accident
+_PIECE_END = re.compile(rb"[<>\s]")
+_BEFORE_BYTES = 24  # of plain text before it: a word's beginning
 _BROKEN = 0.05  # share of unreadable characters from which on a label is wrong
+_CLEARLY = 0.2  # how much plainer the text must look in another encoding than in the one that a label names,
+_FEW = 1.0  # and this much more, divided by the number of characters that tell
+_DOUBTFUL = 0.4  # a label is not borne out by a text that looks less plain than this,
+_AS_PLAIN = 0.1  # or than it would in another encoding, by more than this, and less where few characters tell
+_FEW_BYTES = 12
+_MANY, _PLAIN = 50, 0.65  # characters, and how plain, from which on no other encoding need be tried
 
-_XML_ENCODING = re.compile(rb"<\?xml[^>]{0,200}?encoding\s*=\s*[\"']\s*([\w.:+-]{1,40})", re.IGNORECASE)
-_META_CHARSET = re.compile(rb"<meta\b[^>]{0,300}?charset\s*=\s*[\"']?\s*([\w.:+-]{1,40})", re.IGNORECASE)
+_XML_ENCODING = re.compile(rb"<\?xml[^>]{0,200}?encoding\s*+=\s*+[\"']\s*+([\w.:+-]{1,40})", re.IGNORECASE)
+_META_CHARSET = re.compile(rb"<meta\b[^>]{0,300}?charset\s*+=\s*+[\"']?\s*+([\w.:+-]{1,40})", re.IGNORECASE)
 _DECLARATION_BYTES = 256 * 1024
 
 
@@ -170,8 +153,10 @@ def decode(body: bytes, *, http_charset: str | None = None, declared: str | None
         (how, codec) for how, label in (("declared", declared), ("http", http_charset)) if (codec := _codec(label))
     ]
     text, clean = _read(body, "utf-8")
-    if clean:
+    if clean and not _is_chance(body, text):
         return _escaped(body, labels) or Decoded(text=text, encoding="utf-8", how="utf-8")
+    if clean and "utf-8" in {(label or "").lower() for label in (declared, http_charset)}:
+        return Decoded(text=text, encoding="utf-8", how="doubtful")
     if _mostly_utf8(text):
         return Decoded(text=text, encoding="utf-8", how="replaced")
     encoding, how = _legacy(body, labels)
@@ -203,7 +188,8 @@ def _wide(body: bytes) -> str | None:
 def _codec(label: str | None) -> str | None:
     """Python's codec for a label that may be believed; None for none, unknown ones, and the UTF family.
 
-    UTF-8 has had its turn before labels are asked, UTF-7 is an attack, and an EBCDIC label over markup is a mistake.
+    UTF-8 and ASCII have had their turn before labels are asked, UTF-7 is an attack, and an EBCDIC label over markup is
+    a mistake.
     """
     name = (label or "").strip(" \t\"'").lower()
     if not name or _NEVER.match(name):
@@ -212,9 +198,11 @@ def _codec(label: str | None) -> str | None:
         return _MEANT[name]
     try:
         info = codecs.lookup(name)
-        b"a".decode(name, "replace")  # LookupError for codecs that are not about text (base64)
+        keeps_markup = b"<a".decode(name, "replace") == "<a"  # LookupError for codecs not about text (base64)
         codecs.getincrementaldecoder(name)
     except (LookupError, ValueError):
+        return None
+    if not keeps_markup:
         return None
     return _MEANT.get(info.name.replace("iso8859", "iso-8859"), info.name)
 
@@ -233,24 +221,50 @@ def _escaped(body: bytes, labels: Iterable[tuple[str, str]]) -> Decoded | None:
 def _mostly_utf8(text: str) -> bool:
     """UTF-8 with a few broken places; legacy bytes read as UTF-8 are broken nearly everywhere."""
     broken = text.count("\ufffd")
-    good = sum(1 for character in text if character > "\x7f") - broken
+    good = _foreign_count(text) - broken
     return good > broken * 5
 
 
 def _legacy(body: bytes, labels: list[tuple[str, str]]) -> tuple[str, str]:
     """The codec for bytes that are not UTF-8, and how it was found."""
     sample = _sample(body)
-    looks = {encoding: _evidence(sample, encoding) for encoding in _LOOKS}
+    for how, encoding in labels[:1]:
+        text = _tried(sample, encoding)
+        if _foreign_count(text) >= _MANY and plainness(text, encoding) >= _PLAIN:
+            return encoding, how
+    looks = _looks(sample)
     best = max(looks, key=lambda encoding: looks[encoding])
+    plainest = _tried(sample, best)
+    few = _FEW / max(1, _foreign_count(plainest))
     for how, encoding in labels:
         text = _tried(sample, encoding)
-        foreign = [character for character in text if character > "\x7f"]
-        if text.count("\ufffd") > _BROKEN * len(foreign):
+        if text.count("\ufffd") > _BROKEN * _foreign_count(text):
             continue
-        overruled = len(foreign) >= _MANY and looks[best] >= _CLEAR and looks[best] > 2 * looks.get(encoding, 0)
-        if not overruled:
-            return encoding, how
+        look = looks[encoding] if encoding in looks else plainness(text, encoding)
+        if looks[best] - look <= _CLEARLY + few:
+            is_plain = text == plainest or looks[best] - look <= _AS_PLAIN - few / 5
+            return encoding, how if is_plain and look >= _DOUBTFUL else "doubtful"
     return (best, "guessed") if looks[best] > 0 else ("cp1252", "guessed")
+
+
+def _looks(sample: bytes) -> dict[str, float]:
+    return {
+        encoding: plainness(_tried(sample, encoding), encoding) - _HANDICAPS.get(encoding, 0.0)
+        for encoding in _TOLD_BY_LOOK
+    }
+
+
+def _is_chance(body: bytes, text: str) -> bool:
+    """Is this UTF-8 by chance? A few bytes of another encoding may be, as letters that nobody puts together."""
+    extra = len(body) - len(text)
+    if not 0 < extra <= _FEW_BYTES or _foreign_count(text) != extra:  # two bytes each, or it is no chance
+        return False
+    sample = _sample(body)
+    return plainness(_tried(sample, "utf-8"), "utf-8") < 0 and max(_looks(sample).values()) > _DOUBTFUL
+
+
+def _foreign_count(text: str) -> int:
+    return len(text) - len(text.encode("ascii", "ignore"))
 
 
 def _tried(sample: bytes, encoding: str) -> str:
@@ -259,32 +273,16 @@ def _tried(sample: bytes, encoding: str) -> str:
 
 
 def _sample(body: bytes) -> bytes:
-    """Pieces of the body that begin with a byte outside ASCII and end where no multi-byte encoding has a later byte."""
+    """Pieces of the body around bytes outside ASCII, which end where no multi-byte encoding has a later byte."""
     pieces: list[bytes] = []
     position = size = 0
     while size < _SAMPLE_BYTES and (foreign := _FOREIGN.search(body, position)):
+        start = max(position, foreign.start() - _BEFORE_BYTES)
         end = _PIECE_END.search(body, foreign.end(), foreign.end() + _SAMPLE_BYTES)
         position = end.start() if end else foreign.end() + _SAMPLE_BYTES
-        pieces.append(body[foreign.start() : position])
+        pieces.append(body[start:position] + (b"\n" if end else b""))
         size += len(pieces[-1])
-    return b"\n".join(pieces)
-
-
-def _evidence(sample: bytes, encoding: str) -> float:
-    """How much the sample looks like plain text of this encoding, 0 to 1; unreadable characters count heavily.
-
-    Western letters outside ASCII stand alone among ASCII ones, Russian ones in company.
-    """
-    text = _tried(sample, encoding)
-    foreign = _NOT_ASCII.findall(text)
-    if not foreign:
-        return 0.0
-    common = _LOOKS[encoding]
-    hits = sum(character in common for character in foreign)
-    if encoding in _COMPANY:
-        hits_alone = sum(character in common for character in _ALONE.findall(text))
-        hits = hits - hits_alone if _COMPANY[encoding] else hits_alone
-    return max(0.0, (hits - 5 * text.count("\ufffd")) / len(foreign))
+    return b"".join(pieces)
 
 
 # ---------------------------------------------------------------- lines
@@ -302,7 +300,9 @@ def clean_line(text: str, limit: int = 1000) -> str:
     lone surrogates replaced, at most ``limit`` characters (a cut one ends in ``…``).
     """
     room = text[: limit * 8]  # enough for white space to fold; a title of 5 MB is cut before it costs
-    line = " ".join(_SURROGATE.sub("\ufffd", _INVISIBLE.sub("", room)).split())
+    if not room.isprintable():
+        room = _SURROGATE.sub("\ufffd", _INVISIBLE.sub("", room))
+    line = " ".join(room.split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
@@ -351,6 +351,8 @@ _ELEMENTS = frozenset(
         ),
         *("hr", "html", "i", "iframe", "img", "input", "ins", "kbd", "label", "legend", "li", "link", "main", "map"),
         *("mark", "meta", "nav", "noscript", "object", "ol", "option", "p", "param", "picture", "pre", "q", "rp", "rt"),
+        *("blink", "datalist", "dialog", "hgroup", "marquee", "menu", "meter", "nobr", "noframes", "optgroup"),
+        *("output", "progress", "search", "slot", "xmp"),
         *("ruby", "s", "samp", "script", "section", "select", "small", "source", "span", "strike", "strong", "style"),
         *(
             "sub",
@@ -390,6 +392,7 @@ _INLINE = frozenset(
             "kbd",
             "mark",
         ),
+        *("blink", "nobr", "meter", "output", "progress", "slot"),
         *("q", "s", "samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr"),
     }
 )
@@ -404,6 +407,8 @@ def strip_tags(markup: str) -> str:
 
     For titles and summaries. One pass, linear in the input. Only HTML's own elements are tags here.
     """
+    if "<" not in markup and "-->" not in markup:
+        return " ".join(unescape(markup).split())
     kept: list[str] = []
     position = 0
     until: str | None = None  # inside a comment or a script: what ends it
@@ -433,6 +438,8 @@ def unescape(markup: str) -> str:
 
     ``html.unescape`` alone raises on a number of thousands of digits: Python refuses to read those.
     """
+    if "&" not in markup:
+        return markup
     return html.unescape(_LONG_NUMBER.sub(_shortened, markup))
 
 

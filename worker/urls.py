@@ -15,6 +15,8 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsp
 import idna
 from publicsuffixlist import PublicSuffixList
 
+from worker.tracking import is_tracking
+
 MAX_URL_CHARS = 8192  # nginx and Apache stop at 8 KiB; what is longer is no article
 MAX_LABEL_CHARS = 120
 MAX_PROXIES = 2
@@ -38,62 +40,7 @@ _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 _SAFE_IN_PATH = "/%:@!$&'()*+,;=-._~"
 _SAFE_IN_QUERY = _SAFE_IN_PATH + "?"
 
-# Parameters that say how a reader came, never what is read. Removed for identity only, never from what is fetched.
-_TRACKING_PREFIXES = (
-    "utm_",  # Google Analytics, campaign parameters
-    "mtm_",  # Matomo, and its older name piwik_
-    "piwik_",
-    "at_custom",  # AT Internet / Piano: at_custom1 and so on
-    "_hs",  # HubSpot: _hsenc, _hsmi
-    "__hs",  # HubSpot cookies carried over: __hstc, __hssc, __hsfp
-    "oly_",  # Omeda Olytics
-    "vero_",  # Vero mail
-)
-_TRACKING = frozenset(
-    {
-        "fbclid",  # Meta
-        "igshid",  # Instagram, and its newer name igsh
-        "igsh",
-        "gclid",  # Google Ads auto-tagging, with gclsrc, dclid, gbraid, wbraid
-        "gclsrc",
-        "dclid",
-        "gbraid",
-        "wbraid",
-        "gad_source",
-        "_ga",  # Google Analytics linker, with _gl
-        "_gl",
-        "msclkid",  # Microsoft Advertising
-        "yclid",  # Yandex Direct, with ysclid; _openstat is Openstat's
-        "ysclid",
-        "_openstat",
-        "twclid",  # X
-        "ttclid",  # TikTok
-        "li_fat_id",  # LinkedIn
-        "mc_cid",  # Mailchimp
-        "mc_eid",
-        "mkt_tok",  # Marketo
-        "hsctatracking",  # HubSpot
-        "xtor",  # AT Internet, older sites
-        # AT Internet / Piano: at_medium=RSS on the BBC's feeds. By name, not by prefix: at_id may name an article
-        *("at_bbc_team", "at_campaign", "at_campaign_type", "at_channel", "at_creation", "at_detail_placement"),
-        *("at_emailtype", "at_format", "at_general_placement", "at_identifier", "at_link", "at_link_id"),
-        *("at_link_origin", "at_link_type", "at_medium", "at_network", "at_platform", "at_ptr_name"),
-        *("at_recipient_id", "at_recipient_list", "at_send_date", "at_send_time", "at_term", "at_type", "at_variant"),
-        # Matomo's oldest names, by name too: a pk is a primary key elsewhere
-        *("pk_campaign", "pk_cid", "pk_content", "pk_cpn", "pk_keyword", "pk_kwd", "pk_medium", "pk_source", "pk_vid"),
-        "maca",  # Deutsche Welle's feeds: maca=chi-rss-chi-all-1127-rdf
-        "ns_mchannel",  # comScore Digital Analytix, older BBC feeds
-        "ns_source",
-        "ns_campaign",
-        "ns_linkname",
-        "ns_fee",
-        "wt_mc",  # Webtrekk / Mapp
-        "wt.mc_id",  # Webtrends
-        "wickedid",  # Wicked Reports
-        "ftag",  # CBS Interactive's feeds
-        "spm",  # Alibaba and sites that copied it
-    }
-)
+_SESSION = re.compile(r";jsessionid=[^/;]*", re.IGNORECASE)  # Servlet specification 7.1.3: in the path, not the query
 
 # One CMS (Pangea), one rule: the article is the number, the slug before it may change or be absent.
 _PANGEA_SITES = frozenset({"voachinese.com", "voanews.com", "voacantonese.com", "voatibetan.com", "rferl.org"})
@@ -195,14 +142,16 @@ def _without_dots(path: str) -> str:
 def canonical_url(url: str) -> str:
     """The form under which a URL is compared: two URLs of one article have one. Idempotent.
 
-    Scheme https, host lower-case, no default port, no fragment, no tracking parameters, percent-encoding in one
-    spelling. The order of parameters, trailing and doubled slashes and ``www.`` are kept: there are servers that tell
-    them apart, and where a server does not, its redirect does the joining. On Pangea sites the number in the path is
-    the article. A string that is no usable URL comes back stripped and otherwise as it was.
+    Scheme https, host lower-case, no default port, no fragment, no tracking parameters and session ids (see
+    ``worker.tracking``), percent-encoding in one spelling. Whatever may tell two articles apart is kept, since to join
+    two loses one: the order, case and repetition of other parameters, trailing and doubled slashes, ``www.``, mobile
+    and AMP hosts and paths. Where a server makes no difference, its redirect does the joining. Pages told apart by
+    their fragment alone (``#!/article/1``) have one form; a feed's entries then go by guid or text. On Pangea sites the
+    number in the path is the article. A string that is no usable URL comes back stripped and otherwise as it was.
     """
     usable = usable_url(url)
     if usable is None:
-        return url.strip()
+        return url.strip(_BLANKS)
     parts = urlsplit(usable)
     host = parts.hostname or ""
     article = _PANGEA_ARTICLE.fullmatch(parts.path)
@@ -211,8 +160,9 @@ def canonical_url(url: str) -> str:
     netloc = f"[{host}]" if ":" in host else host
     if parts.port not in {None, *DEFAULT_PORTS.values()}:
         netloc = f"{netloc}:{parts.port}"
-    pairs = [pair for pair in parts.query.split("&") if pair and not _is_tracking(pair)]
-    path = _without_dots(_one_spelling(parts.path))
+    site = (_registrable(host) or "") if parts.query else ""
+    pairs = [pair for pair in parts.query.split("&") if pair and not _is_tracking(pair, site)]
+    path = _without_dots(_SESSION.sub("", _one_spelling(parts.path))) or "/"
     return urlunsplit(("https", netloc, path, _one_spelling("&".join(pairs)), ""))
 
 
@@ -222,9 +172,9 @@ def _pangea_host(host: str) -> str:
     return f"www.{site}" if host in {site, f"m.{site}", f"amp.{site}"} else host
 
 
-def _is_tracking(pair: str) -> bool:
-    name = unquote(pair.partition("=")[0]).lower()
-    return name in _TRACKING or name.startswith(_TRACKING_PREFIXES)
+def _is_tracking(pair: str, site: str) -> bool:
+    name, _, value = pair.partition("=")
+    return is_tracking(unquote(name), unquote(value), site)
 
 
 def _one_spelling(text: str) -> str:

@@ -12,12 +12,15 @@ from config.brokers import tls_options, without_tls_options
 from config.settings import Settings
 from worker.archive.filesystem import FileStore
 from worker.archive.store import Store
+from worker.errors import UsageError
+from worker.fetch.gates import Gates, read_gates
 from worker.fetch.guard import AddressGuard
 from worker.fetch.http import Fetcher
 from worker.ledger.session import Ledger
 from worker.observe import report
 from worker.publish.broker import Publisher
 from worker.stages.deps import Deps
+from worker.stages.poll import POLLS_SHARE
 
 
 def now_utc() -> datetime:
@@ -32,11 +35,12 @@ def build(settings: Settings) -> Deps:
         ledger=open_ledger(settings),
         store=open_store(settings),
         fetcher=open_fetcher(settings),
+        gates=open_gates(settings),
         publisher=open_publisher(settings),
         clock=now_utc,
         dice=random.random,
         report=report,
-        threads=ThreadPoolExecutor(max_workers=settings.batch, thread_name_prefix="newsmill"),
+        threads=ThreadPoolExecutor(max_workers=(POLLS_SHARE + 1) * settings.batch, thread_name_prefix="newsmill"),
     )
 
 
@@ -77,6 +81,19 @@ def open_fetcher(settings: Settings) -> Fetcher:
         connect_timeout_s=settings.connect_timeout_s,
         clock=now_utc,
     )
+
+
+def open_gates(settings: Settings) -> Gates:
+    """The reviewed list of host gates. Raises: UsageError: it cannot be read, or says something that cannot be."""
+    path = settings.gates_path
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UsageError(
+            f"Cannot read the list of gates {path}: {reason}. Say where it is with NEWSMILL_GATES."
+        ) from error
+    return read_gates(text)
 
 
 def open_publisher(settings: Settings) -> Publisher:

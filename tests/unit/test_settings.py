@@ -14,6 +14,7 @@ from sqlalchemy.engine import make_url
 from config.brokers import tls_options, verifies, without_tls_options
 from config.celeryconfig import celery_settings
 from config.log import formatter
+from config.schedule import beat_schedule
 from config.settings import VARIABLES, Settings, SettingsError, embedded_socket, sqlite_path
 from tests.conftest import REPOSITORY
 
@@ -56,6 +57,10 @@ def test_the_platform_s_own_names_work_as_they_are(env: dict[str, str], field: s
         ({"DATABASE_URL": "sqlite:///"}, "sqlite:///file.db"),
         ({"DATABASE_URL": "sqlite:///:memory:"}, "sqlite:///file.db"),
         ({"DATABASE_URL": "sqlite:////a.db?mode=ro"}, "no options"),
+        ({"NEWSMILL_PUBLIC_URL": "news.example"}, "https://host"),
+        ({"NEWSMILL_PUBLIC_URL": "https:///mill"}, "https://host"),
+        ({"NEWSMILL_PUBLIC_URL": "https://me:hunter2@news.example"}, "https://host"),
+        ({"NEWSMILL_PUBLIC_URL": "https://news.example/?a=b"}, "https://host"),
         ({"ARCHIVE_URL": "ftp://archive"}, "s3://bucket/prefix"),
         ({"ARCHIVE_URL": "file://data/archive"}, "three slashes"),
         ({"ARCHIVE_URL": "file:archive"}, "three slashes"),
@@ -242,3 +247,23 @@ def test_no_control_character_reaches_a_terminal(kind: str) -> None:
     assert not set(controls) & set(line)
     if kind == "json":
         assert json.loads(line)["title"] == f"新闻{controls}"
+
+
+@pytest.mark.parametrize(
+    ("env", "address", "shows_flower", "asks_hubs"),
+    [
+        pytest.param({}, "127.0.0.1", True, False, id="neither password nor public URL"),
+        pytest.param({"FLOWER_BASIC_AUTH": "a:b"}, "0.0.0.0", True, False, id="a password"),
+        pytest.param({"NEWSMILL_PUBLIC_URL": "https://x.example/mill/"}, "0.0.0.0", False, True, id="a public URL"),
+        pytest.param(
+            {"NEWSMILL_PUBLIC_URL": "http://x.example", "FLOWER_BASIC_AUTH": "a:b"}, "0.0.0.0", True, True, id="both"
+        ),
+    ],
+)
+def test_a_port_that_is_open_to_others_shows_no_flower_without_a_password(
+    env: dict[str, str], address: str, shows_flower: bool, asks_hubs: bool
+) -> None:
+    settings = Settings.from_env(env)
+    assert (settings.web_address, settings.shows_flower) == (address, shows_flower)
+    assert ("websub.renew" in beat_schedule(settings)) is asks_hubs
+    assert not settings.public_url.endswith("/")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from worker.tracking import GROUPS, Group
 from worker.urls import (
     MAX_LABEL_CHARS,
+    MAX_URL_CHARS,
     article_id_of,
     authority,
     canonical_url,
@@ -33,7 +36,9 @@ def urls(draw: st.DrawFn) -> str:
         st.sampled_from(["example.com", "Ex.CO.UK", "127.0.0.1", "[::1]", "localhost", "例え.jp", "a_b.c", "x."])
     )
     port = draw(st.sampled_from(["", ":80", ":443", ":8080", ":"]))
-    alphabet = st.sampled_from([*"abZ09/.~%&=?#;:@+ é中", "%2e", "%7E", "%zz", "..", "utm_source=x", "%252e"])
+    alphabet = st.sampled_from(
+        [*"abZ09/.~%&=?#;:@+ é中", "%2e", "%7E", "%zz", "..", "utm_source=x", "%252e", ";jsessionid=1", "ref=RSS"]
+    )
     return f"{scheme}://{host}{port}/" + "".join(draw(st.lists(alphabet, max_size=30)))
 
 
@@ -136,6 +141,7 @@ def test_a_usable_url_is_usable_as_it_is(url: str) -> None:
     assert usable is None or usable_url(usable) == usable
 
 
+@example("https://news.example/a\x1c")  # Python takes it for a blank
 @given(urls() | st.text(max_size=60))
 def test_canonical_url_is_idempotent(url: str) -> None:
     assert canonical_url(canonical_url(url)) == canonical_url(url)
@@ -156,6 +162,18 @@ def test_canonical_url_is_idempotent(url: str) -> None:
         ("https://example.com/a?pk_campaign=rss&pk_kwd=x&mtm_source=y&piwik_campaign=z", "https://example.com/a"),
         ("https://example.com/%7Euser/%e4%b8%ad", "https://example.com/~user/%E4%B8%AD"),
         ("https://example.com/a?", "https://example.com/a"),
+        ("https://example.com/a.do;jsessionid=0A1B.node2?id=1", "https://example.com/a.do?id=1"),
+        ("https://example.com/;JSESSIONID=1", "https://example.com"),
+        ("https://example.com/a?PHPSESSID=x&id=1&ASPSESSIONIDABC=y", "https://example.com/a?id=1"),
+        ("https://example.com/a?ref=rss&src=Feed&id=1", "https://example.com/a?id=1"),
+        (
+            "https://www.dailymail.co.uk/a.html?ITO=1490&ns_mchannel=rss&ns_campaign=1490",
+            "https://www.dailymail.co.uk/a.html",
+        ),
+        ("https://www.wired.com/story/a/?CNDID=1&mbid=x", "https://www.wired.com/story/a/"),
+        ("https://techcrunch.com/a/?ncid=rss&guccounter=1&guce_referrer_sig=x", "https://techcrunch.com/a/"),
+        ("https://www.nytimes.com/a.html?partner=rssnyt&emc=rss&smid=url-share", "https://www.nytimes.com/a.html"),
+        ("https://example.com/#!/article/1", "https://example.com/#!/article/2"),
         ("https://www.voachinese.com/a/one-slug/7940361.html", "http://www.voachinese.com/a/7940361.html?x=1"),
         ("https://m.voachinese.com/a/7940361.html", "https://voachinese.com/a/other/7940361.html"),
         ("https://www.rferl.org/a/some-news/33000000.html", "https://www.rferl.org/a/33000000.html"),
@@ -172,6 +190,15 @@ def test_two_urls_of_one_article_have_one_canonical_form(one: str, other: str) -
         ("https://example.com/a?at_id=1", "https://example.com/a?at_id=2"),
         ("https://example.com/a?pk_id=1", "https://example.com/a?pk_id=2"),
         ("https://example.com/a?a=1&b=2", "https://example.com/a?b=2&a=1"),
+        ("https://example.com/a?a=1", "https://example.com/a?a=1&a=2"),
+        ("https://example.com/a?ID=1", "https://example.com/a?id=1"),
+        ("https://example.com/a?ref=1", "https://example.com/a?ref=2"),
+        ("https://example.com/a?source=wire", "https://example.com/a"),
+        ("https://example.com/a?ncid=1", "https://example.com/a?ncid=2"),
+        ("https://wired.com.example.com/a?source=1", "https://wired.com.example.com/a"),
+        ("https://example.com/a;id=1", "https://example.com/a;id=2"),
+        ("https://m.example.com/a", "https://www.example.com/a"),
+        ("https://example.com/amp/a", "https://example.com/a"),
         ("https://example.com/a", "https://example.com/a/"),
         ("https://example.com/a", "https://example.com:8443/a"),
         ("https://example.com/A", "https://example.com/a"),
@@ -183,6 +210,46 @@ def test_two_urls_of_one_article_have_one_canonical_form(one: str, other: str) -
 )
 def test_urls_that_may_be_two_articles_stay_apart(one: str, other: str) -> None:
     assert canonical_url(one) != canonical_url(other)
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.of)
+def test_what_the_table_lists_is_removed_where_it_says_and_nowhere_else(group: Group) -> None:
+    assert group.source
+    site = min(group.sites, default="news.example")
+    value = min(group.values, default="x")
+    for name in [*group.names, *(f"{prefix}x" for prefix in group.prefixes)]:
+        assert name == name.lower()
+        for written in (name, name.upper()):
+            with_it = f"https://www.{site}/a?id=1&{written}={value}"
+            assert canonical_url(with_it) == f"https://www.{site}/a?id=1"
+        anywhere = any(
+            name in one.names or name.startswith(one.prefixes) for one in GROUPS if not one.sites | one.values
+        )
+        if not anywhere:
+            assert canonical_url(f"https://other.example/a?{name}=1") == f"https://other.example/a?{name}=1"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["id", "p", "page", "cid", "sid", "campaign_id", "ref", "source", "article", "story", "a", "v", "q", "item", "n"],
+)
+def test_what_may_name_an_article_is_in_no_table_for_all_sites(name: str) -> None:
+    assert canonical_url(f"https://news.example/?{name}=7") == f"https://news.example/?{name}=7"
+
+
+@pytest.mark.parametrize(
+    "piece", ["&utm_x=1", "/..", "%2e/", "&%61=%C3", ";jsessionid=", "&amp;", "\\", "é", "//", "?&="]
+)
+def test_no_url_takes_long(piece: str) -> None:
+    for url in (
+        "https://news.example/?" + piece * MAX_URL_CHARS,
+        ("https://news.example/a?" + piece * MAX_URL_CHARS)[:MAX_URL_CHARS],
+    ):
+        began = time.process_time()
+        canonical_url(url)
+        gate_key(url)
+        unwrap_proxy(url)
+        assert time.process_time() - began < 0.1
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,8 @@ from rich.text import Text
 from sqlalchemy.engine import Connection
 
 from worker.ledger import articles, publications
-from worker.ledger.articles import AFTER_THE_NEWS
 from worker.ledger.session import Ledger
-from worker.ledger.tables import Row
+from worker.ledger.tables import AFTER_THE_NEWS, Row
 from worker.text import escape_control
 
 LATE_COMMIT = timedelta(seconds=10)  # a confirmation may become visible this long after the moment it bears

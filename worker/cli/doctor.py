@@ -77,6 +77,7 @@ def shown_settings(settings: Settings) -> dict[str, str]:
         if value is not None:
             shown[variable.name] = _shown(variable, value)
     shown["NEWSMILL_FEEDS"] = str(settings.feeds_path)
+    shown["NEWSMILL_GATES"] = str(settings.gates_path)
     return shown
 
 
@@ -102,8 +103,24 @@ def _user_agent(settings: Settings) -> Iterator[Check]:
 
 
 def _flower(settings: Settings) -> Iterator[Check]:
+    if not settings.shows_flower:
+        cure = "Set FLOWER_BASIC_AUTH=user:password to see it."
+        found = "off: its port is open to others (NEWSMILL_PUBLIC_URL), and it has no password"
+        yield Check(name="Flower", mark="warn", found=found, cure=cure)
+        return
     found = "asks for a password" if settings.flower_basic_auth else "no FLOWER_BASIC_AUTH: it binds to loopback only"
     yield Check(name="Flower", mark="ok", found=found)
+
+
+def _websub(settings: Settings) -> Iterator[Check]:
+    if not settings.public_url:
+        yield Check(name="WebSub", mark="ok", found="no NEWSMILL_PUBLIC_URL: feeds are only polled")
+    elif settings.public_url.startswith("http://"):
+        cure = "Say https://, if the web process can be reached by it."
+        found = f"hubs push to {settings.public_url} unprotected: others can read along"
+        yield Check(name="WebSub", mark="warn", found=found, cure=cure)
+    else:
+        yield Check(name="WebSub", mark="ok", found=f"hubs push to {settings.public_url}")
 
 
 # ---------------------------------------------------------------- our own house
@@ -164,6 +181,19 @@ def _list_of_feeds(settings: Settings) -> Iterator[Check]:
     enabled = sum(feed.enabled for feed in listed)
     found = f"{settings.feeds_path}: {show.count(len(listed), 'feed')}, {enabled} enabled"
     yield Check(name="list of feeds", mark="ok", found=found)
+
+
+def _list_of_gates(settings: Settings) -> Iterator[Check]:
+    from worker import wiring
+
+    try:
+        gates = wiring.open_gates(settings)
+    except UsageError as error:
+        cure = "Correct the file, or say another with NEWSMILL_GATES."
+        yield Check(name="list of gates", mark="fail", found=str(error), cure=cure)
+        return
+    found = f"{settings.gates_path}: {show.count(len(gates), 'gate')} beside one for each domain"
+    yield Check(name="list of gates", mark="ok", found=found)
 
 
 # ---------------------------------------------------------------- brokers
@@ -250,4 +280,4 @@ def _embedded_runs(settings: Settings) -> bool:
         return probe.connect_ex(unquote(urlsplit(settings.broker_url).path)) == 0
 
 
-EXAMINATIONS = (_user_agent, _flower, _database, _archive, _list_of_feeds, _broker, _output)
+EXAMINATIONS = (_user_agent, _flower, _websub, _database, _archive, _list_of_feeds, _list_of_gates, _broker, _output)

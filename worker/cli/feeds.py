@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,15 +14,19 @@ import typer
 
 from worker.cli import context, show
 from worker.cli.doors import now_utc, opened_ledger
+from worker.cli.feeds_try import choices, discovered, headers_of, show_candidates
+from worker.cli.push import push_facts, push_lines
 from worker.errors import UsageError
-from worker.urls import gate_key
+from worker.urls import display_url, gate_key
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from worker.feeds.feedlist import FeedConfig
-    from worker.feeds.reconcile import Step
+    from worker.feeds.reconcile import Registered, Step
+    from worker.ledger.feeds import Poll
     from worker.ledger.tables import Row
+    from worker.stages.trial import Found
 
 SAID = (
     "url",
@@ -35,6 +39,7 @@ SAID = (
     "headers",
     "first_poll",
     "offsite",
+    "robots",
     "priority",
     "enabled",
 )
@@ -80,12 +85,20 @@ def add(
         ),
     ] = "all",
     offsite: Annotated[str, typer.Option(help="Links that leave the feed's domain: follow or skip.")] = "follow",
+    robots: Annotated[str, typer.Option(help="robots.txt for the feed document itself: ignore or obey.")] = "ignore",
     priority: Annotated[int, typer.Option(help="Higher goes first.")] = 0,
+    discover: Annotated[
+        bool, typer.Option("--discover", help="Ask the address first; of a home page, follow the one feed it names.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Follow a feed. It is polled as soon as beat looks."""
     from worker.feeds.feedlist import slug_from
 
+    headers = headers_of(header)
+    if discover:
+        found = _discovered(url, headers, as_json=as_json)
+        url, title = found.url, title or found.feed.title
     config = _well_formed(
         {
             "slug": slug if slug is not None else _made_up(slug_from(title or ""), slug_from(url)),
@@ -96,9 +109,10 @@ def add(
             "fulltext": fulltext,
             "document_body": document_body,
             "image_proxy": image_proxy,
-            "headers": dict(_header(one) for one in header or []),
+            "headers": headers,
             "first_poll": _first_poll(first_poll),
             "offsite": offsite,
+            "robots": robots,
             "priority": priority,
         }
     )
@@ -111,6 +125,30 @@ def add(
             f"Following {row.slug} ({row.url}): due now; beat polls it within {context.settings().tick_s:g} s, "
             f"or at once: `newsmill once {row.slug}`."
         )
+
+
+def _discovered(url: str, headers: Mapping[str, str], *, as_json: bool) -> Found:
+    """The feed at an address, or the one that the page there names; otherwise what it names is shown, and that is all.
+
+    Raises: typer.Exit: there is none, or a person has to choose.
+    """
+    from worker.stages.trialreport import named, shown_url
+
+    came = discovered(url, headers)
+    is_clear = not came.candidates or came.choice is not None
+    if came.found is not None and is_clear:
+        if came.candidates and not as_json:
+            show.line(f"{shown_url(url)} names one feed: {shown_url(came.found.url)}.")
+        return came.found
+    if as_json:
+        show.as_json(choices(came))
+    elif came.candidates:
+        show_candidates(named(came.candidates, came.outcomes))
+    if came.found is None and came.error is not None:
+        show.warning(f"newsmill: no feed at {shown_url(url)}: {came.error.message} ({came.error.reason}).")
+    else:
+        show.warning(f"newsmill: {shown_url(url)} names several feeds: `newsmill feeds add` the one you want.")
+    raise typer.Exit(1)
 
 
 def _well_formed(said: Mapping[str, Any]) -> FeedConfig:
@@ -154,13 +192,6 @@ def _made_up(*slugs: str) -> str:
     if made is None:
         raise typer.BadParameter("no name can be made of title or URL: say one.", param_hint="--slug")
     return made
-
-
-def _header(said: str) -> tuple[str, str]:
-    name, equals, value = said.partition("=")
-    if not equals or not name.strip():
-        raise typer.BadParameter(f"{said.partition('=')[0]!r}: say NAME=VALUE.", param_hint="--header")
-    return name.strip(), value.strip()
 
 
 def _first_poll(said: str) -> str | int:
@@ -221,8 +252,9 @@ def show_feed(slug: Annotated[str, typer.Argument(metavar="SLUG")], as_json: AsJ
         row = _known(connection, slug)
         polls = polls_of(connection, row.id, limit=POLLS_SHOWN)
         counts = _counted(published_counts(connection), row)
+        push = push_facts(connection, row, now=now)
     if as_json:
-        show.as_json({**feed_facts(row), **counts, "polls": [_poll_facts(poll) for poll in polls]})
+        show.as_json({**feed_facts(row), **counts, "websub": push, "polls": [_poll_facts(poll) for poll in polls]})
         return
     show.facts(
         [
@@ -238,16 +270,26 @@ def show_feed(slug: Annotated[str, typer.Argument(metavar="SLUG")], as_json: AsJ
             ("next poll", show.distance(row.due_at, now) if condition(row) not in AT_REST else None),
             ("last success", show.distance(row.ok_at, now)),
             ("last new article", show.distance(row.new_at, now)),
+            ("moved from", row.moved_from),
+            ("gaps", f"{row.gaps}, the last one {show.distance(row.gap_at, now)}" if row.gaps else None),
+            ("wrong 304s", f"{row.lies}, the last one found {show.distance(row.lied_at, now)}" if row.lies else None),
             ("error", row.error),
+            ("advice", f"`newsmill feeds try {display_url(row.url)}`: it may name its feed" if _is_page(row) else None),
+            *push_lines(push, public_url=context.settings().public_url, now=now),
             ("articles", counts["articles"]),
             ("published", counts["published"]),
         ]
     )
     show.line("")
     show.table(
-        ("polled", "outcome", "status", "items", "new", "detail"),
-        [(show.moment(poll.at), poll.outcome, poll.status, poll.entries, poll.new, poll.detail) for poll in polls],
+        ("polled", "times", "outcome", "status", "items", "new", "detail"),
+        [(_when(poll), poll.times, poll.outcome, poll.status, poll.entries, poll.new, poll.detail) for poll in polls],
     )
+
+
+def _is_page(feed: Row) -> bool:
+    """Did the last poll find a page where the feed should be?"""
+    return bool(feed.failures) and "an HTML page" in (feed.error or "")
 
 
 # ---------------------------------------------------------------- several feeds
@@ -322,10 +364,16 @@ def sync(
     as_json: AsJson = False,
 ) -> None:
     """Make the registry agree with the reviewed list. History is never deleted, feeds added by hand stay."""
+    from worker.feeds.reconcile import left_behind
+    from worker.ledger import feeds
+
     path = file or context.settings().feeds_path
     listed = read_list(path)
     with opened_ledger() as ledger, ledger.transaction() as tx:
         steps = synced(tx, listed, now_utc())
+        behind = left_behind(listed, _registered(feeds.all_feeds(tx)))
+    for slug, url in behind.items():
+        show.warning(f"{slug} has moved to {url} and is followed there: write that address into {path}.")
     if as_json:
         show.as_json([_step_facts(step) for step in steps])
         return
@@ -351,23 +399,29 @@ def read_list(path: Path) -> tuple[FeedConfig, ...]:
 
 def synced(tx: Connection, listed: Sequence[FeedConfig], now: datetime) -> tuple[Step, ...]:
     """Make the registry agree with a list. Returns: what had to be changed."""
-    from worker.feeds.reconcile import Registered, reconcile
+    from worker.feeds.reconcile import reconcile
     from worker.ledger import feeds
 
     rows = {row.slug: row for row in feeds.all_feeds(tx, with_removed=True)}
-    registered = [
+    steps = reconcile(listed, _registered(rows.values()))
+    for step in steps:
+        _apply(tx, step, rows.get(step.slug), now)
+    return steps
+
+
+def _registered(rows: Iterable[Row]) -> list[Registered]:
+    from worker.feeds.reconcile import Registered
+
+    return [
         Registered(
             slug=row.slug,
             origin=row.origin,
             removed=row.removed_at is not None,
+            moved_from=row.moved_from,
             said={name: getattr(row, name) for name in SAID},
         )
-        for row in rows.values()
+        for row in rows
     ]
-    steps = reconcile(listed, registered)
-    for step in steps:
-        _apply(tx, step, rows.get(step.slug), now)
-    return steps
 
 
 def _apply(tx: Connection, step: Step, row: Row | None, now: datetime) -> None:
@@ -442,6 +496,11 @@ def feed_facts(row: Row) -> dict[str, Any]:
         "error": row.error,
         "failures": row.failures,
         "gone_at": row.gone_at,
+        "moved_from": row.moved_from,
+        "gaps": row.gaps,
+        "gap_at": row.gap_at,
+        "lies": row.lies,
+        "lied_at": row.lied_at,
     }
 
 
@@ -450,9 +509,17 @@ def _counted(counts: Mapping[int, tuple[int, int]], row: Row) -> dict[str, int]:
     return {"articles": known, "published": published}
 
 
-def _poll_facts(poll: Row) -> dict[str, Any]:
+def _when(poll: Poll) -> str | None:
+    """The moment of a poll; of several alike the first one and the last one."""
+    last = show.moment(poll.at)
+    return last if poll.since is None else f"{show.moment(poll.since)} - {last}"
+
+
+def _poll_facts(poll: Poll) -> dict[str, Any]:
     return {
         "at": poll.at,
+        "since": poll.since,
+        "times": poll.times,
         "outcome": poll.outcome,
         "status": poll.status,
         "entries": poll.entries,

@@ -180,8 +180,11 @@ class _Launch:
     def _try_doors(self) -> None:
         """Behind a closed door nothing would ever be published, and only the children's logs would say why.
 
-        Raises: UnavailableError: the archive cannot be written, or a broker does not answer.
+        Raises:
+            UnavailableError: the archive cannot be written, or a broker does not answer.
+            UsageError: the list of gates is not one.
         """
+        wiring.open_gates(self.settings)
         wiring.open_store(self.settings).check()
         for url in {self.settings.broker_url, self.settings.publish_url}:
             with wiring.publisher_at(self.settings, url) as publisher:
@@ -194,8 +197,8 @@ class _Launch:
 
     def _flower_port(self) -> int:
         wanted = int(self.environment["PORT"])
-        host = "0.0.0.0" if self.settings.flower_basic_auth else "127.0.0.1"  # noqa: S104 - where Flower will listen
-        port = next((p for p in range(wanted, min(wanted + PORTS_TRIED, 65536)) if _is_free(host, p)), None)
+        host, last = self.settings.web_address, min(wanted + PORTS_TRIED, 65536)
+        port = next((p for p in range(wanted, last) if _is_free(host, p)), None)
         if port is None:
             raise UsageError(
                 f"Port {wanted} and the next {PORTS_TRIED} are taken: name another for Flower with --port."
@@ -265,7 +268,12 @@ class _Launch:
             followed = [row.slug for row in feeds.all_feeds(connection) if row.enabled]
         for name, value in {
             "home": str(settings.home),
-            "Flower": f"http://127.0.0.1:{self.environment['PORT']}",
+            "Flower": f"http://127.0.0.1:{self.environment['PORT']}"
+            if settings.shows_flower
+            else "off: set FLOWER_BASIC_AUTH=user:password, since others reach its port (NEWSMILL_PUBLIC_URL)",
+            "WebSub": f"{settings.public_url}/websub/, at port {self.environment['PORT']} of this machine"
+            if settings.public_url
+            else None,
             "archive": show.bare_url(settings.archive_url),
             "database": shown_database(settings.database_url),
             "logs": str(settings.home / "log"),

@@ -17,6 +17,7 @@ from worker.cli.articles import articles_app, quarantine_app
 from worker.cli.doctor import doctor
 from worker.cli.extract import extract
 from worker.cli.feeds import feeds_app
+from worker.cli.feeds_try import try_feed
 from worker.cli.inspect import audit, migrate, status
 from worker.cli.once import once
 from worker.cli.repoll import repoll
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 for command in (up, once, migrate, doctor, repoll, status, why, audit, extract, reprocess, tail):
     app.command()(command)
+feeds_app.command("try")(try_feed)
 app.add_typer(feeds_app, name="feeds")
 app.add_typer(articles_app, name="articles")
 app.add_typer(quarantine_app, name="quarantine")

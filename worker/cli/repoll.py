@@ -18,6 +18,7 @@ from worker.cli.doors import now_utc, opened_ledger
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
+    from worker.ledger.feeds import Poll
     from worker.ledger.session import Ledger
     from worker.ledger.tables import Row
 
@@ -115,7 +116,7 @@ def _look(ledger: Ledger, asked: Sequence[str], asked_at: datetime) -> list[Repo
     return ends
 
 
-def _end_of(feed: Row, last: Row | None, asked_at: datetime, open_count: int) -> Repolled:
+def _end_of(feed: Row, last: Poll | None, asked_at: datetime, open_count: int) -> Repolled:
     if last is None or last.at < asked_at or feed.asked_at is not None:
         return Repolled(slug=feed.slug, outcome="unpolled")
     return Repolled(

@@ -49,6 +49,7 @@ REASONS = {
     "refused-address": "the address is not public; NEWSMILL_ALLOW_NETWORKS names exceptions",
     "unusable-url": "the address cannot be requested",
     "redirect-loop": "its redirects lead nowhere",
+    "downgrade": "it leads from https to http; NEWSMILL_ALLOW_DOWNGRADE=1 follows",
     "bad-encoding": "the answer's content coding is none that we read",
     "damaged-warc": "what the archive store gave back is not what it was given",
     "message-too-large": "no message within NEWSMILL_MESSAGE_CAP_BYTES could be made of it",
@@ -214,7 +215,7 @@ def standing(row: Row, site: Mapping[str, Any] | None, now: datetime) -> str:
 
 
 def _ready(row: Row, stage: str) -> str:
-    from worker.ledger.articles import AFTER_THE_NEWS
+    from worker.ledger.tables import AFTER_THE_NEWS
 
     if row.priority <= AFTER_THE_NEWS:
         return f"Ready for its {stage}, behind all news: it came of the archive, and others may be before it."
@@ -253,7 +254,7 @@ def _feeds_of_site(connection: Connection, url: str) -> list[Row]:
     from worker.ledger.feeds import all_feeds
 
     site = gate_key(url)
-    return [row for row in all_feeds(connection) if row.host == site]
+    return [row for row in all_feeds(connection) if gate_key(row.url) == site]
 
 
 # ---------------------------------------------------------------- telling

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import lxml.etree
 
 from worker.extract.body import Body, read_body
 from worker.extract.document import Document, Headers, read_document
-from worker.extract.feedtext import FeedText, Fulltext, is_whole, read_feed_text
+from worker.extract.feedtext import UNKNOWN, FeedText, Fulltext, Habit, is_whole, page_says, read_feed_text
 from worker.extract.image import body_candidates, feed_candidates, ranked
 from worker.extract.language import language_of
 from worker.extract.metadata import Metadata, author_names, read_metadata
@@ -42,6 +43,7 @@ def extract_article(
     entry: Entry | None = None,
     *,
     fulltext: Fulltext = "auto",
+    habit: Habit = UNKNOWN,
 ) -> ArticleRecord:
     """Read the article out of a page, out of the feed's item, or out of both.
 
@@ -51,13 +53,14 @@ def extract_article(
         headers: Of the page's response.
         entry: What the feed said: its text may be the article, its title, date and authors fill gaps.
         fulltext: Whether the feed's own text is the article: ``always``, ``never``, or ``auto`` by evidence.
+        habit: What the feed's earlier items showed of its texts.
 
     Returns: The record; ``not_article`` is set when there is none, and what could be read is there all the same.
         No input raises: ``not_article="failed"`` and a warning that names the error's type tell of a bug of ours, which
         says nothing about the page.
     """
     try:
-        return read_article(html, url, headers, entry, fulltext=fulltext)
+        return read_article(html, url, headers, entry, fulltext=fulltext, habit=habit).record
     except _OF_READING as error:
         title = clean_line(entry.title) if entry and entry.title else None
         failed = Extraction(
@@ -71,6 +74,14 @@ def _usable(*urls: str | None) -> str | None:
     return next((url for url in urls if url and usable_url(url)), None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The record, and what the page said about the feed's text: all of the article, or less; None: nothing."""
+
+    record: ArticleRecord
+    feed_was_whole: bool | None = None
+
+
 def read_article(
     html: bytes,
     url: str | None = None,
@@ -78,24 +89,31 @@ def read_article(
     entry: Entry | None = None,
     *,
     fulltext: Fulltext = "auto",
-) -> ArticleRecord:
+    habit: Habit = UNKNOWN,
+) -> Reading:
     """``extract_article`` for whoever reports bugs of ours: they come out as they were raised."""
     document = read_document(html, _usable(url, entry.url if entry else None), headers)
-    feed_text = read_feed_text(entry) if entry and fulltext != "never" else None
+    feed_text = read_feed_text(entry, habit.endings) if entry and fulltext != "never" else None
     if not isinstance(document, Document):
-        if feed_text and is_whole(feed_text, fulltext=fulltext, page_text=None):
-            return _record(entry, feed_text=feed_text, warnings=() if document == "empty" else (f"page-{document}",))
-        return _record(entry, feed_text=feed_text, not_article=document)
+        if feed_text and is_whole(feed_text, fulltext=fulltext, page_text=None, gives=habit.gives):
+            refused = () if document == "empty" else (f"page-{document}",)
+            return Reading(record=_record(entry, feed_text=feed_text, warnings=refused))
+        return Reading(record=_record(entry, feed_text=feed_text, not_article=document))
     metadata = read_metadata(document, entry)
     body = read_body(document, metadata)
     reason = not_article_reason(document, metadata, text=body.text, words=body.words)
-    page_text = body.text if reason is None else None
+    is_teaser = bool(metadata.paywalled) and body.words < PARTIAL_BELOW
+    page_text = body.text if reason is None and not is_teaser else None
+    verdict = page_says(feed_text, page_text) if feed_text and page_text is not None else None
     warnings = document.warnings
-    if feed_text and is_whole(feed_text, fulltext=fulltext, page_text=page_text):
+    if feed_text and is_whole(feed_text, fulltext=fulltext, page_text=page_text, gives=habit.gives):
         if reason is None:
-            return _record(entry, document=document, metadata=metadata, feed_text=feed_text, warnings=warnings)
-        return _record(entry, feed_text=feed_text, warnings=(*warnings, f"page-{reason}"))
-    return _record(entry, document=document, metadata=metadata, body=body, warnings=warnings, not_article=reason)
+            record = _record(entry, document=document, metadata=metadata, feed_text=feed_text, warnings=warnings)
+        else:
+            record = _record(entry, feed_text=feed_text, warnings=(*warnings, f"page-{reason}"))
+    else:
+        record = _record(entry, document=document, metadata=metadata, body=body, warnings=warnings, not_article=reason)
+    return Reading(record=record, feed_was_whole=verdict)
 
 
 def _record(

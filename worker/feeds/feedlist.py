@@ -18,7 +18,12 @@ LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 SHORTEST_INTERVAL_S = 10.0
 LONGEST_INTERVAL_S = 30 * 86_400.0
-CHOICES = {"fulltext": ("auto", "always", "never"), "document_body": ("clean", "feed"), "offsite": ("follow", "skip")}
+CHOICES = {
+    "fulltext": ("auto", "always", "never"),
+    "document_body": ("clean", "feed"),
+    "offsite": ("follow", "skip"),
+    "robots": ("ignore", "obey"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +41,7 @@ class FeedConfig:
     headers: Mapping[str, str] = field(default_factory=dict)
     first_poll: str | int = "all"  # all, none, or the newest so many
     offsite: str = "follow"
+    robots: str = "ignore"  # of the feed document's own site: a person subscribed to it
     priority: int = 0
     enabled: bool = True
 
@@ -202,6 +208,7 @@ _CHECKS: dict[str, Any] = {
     "headers": _headers,
     "first_poll": _first_poll,
     "offsite": _choice("offsite"),
+    "robots": _choice("robots"),
     "priority": _priority,
     "enabled": _enabled,
 }

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from worker.errors import QuarantineError
-from worker.feeds.dates import read_date
+from worker.feeds.dates import newest, read_date
 from worker.model import LONGEST_TITLE, Enclosure, Entry, ParsedFeed
 from worker.text import clean_line
 from worker.urls import usable_url
@@ -19,16 +19,22 @@ def read(document: Any, *, url: str, max_entries: int, now: datetime, warnings: 
     if not isinstance(document, Mapping) or not isinstance(document.get("items"), list):
         raise QuarantineError("not-a-feed", "it is JSON, but not a JSON Feed: there is no list of items")
     items = [item for item in document["items"] if isinstance(item, Mapping)]
+    left_out = max(0, len(items) - max_entries)
+    damaged = len(items) < len(document["items"])
+    if left_out:
+        dates = [_line(item.get("date_published") or item.get("date_modified")) for item in items]
+        items = [items[place] for place in newest([read_date(date, now=now) for date in dates], max_entries)]
     version = str(document.get("version", "")).rpartition("/")[2]
     return ParsedFeed(
         format=f"json-{version if version in {'1', '1.1'} else '1'}",
         title=_line(document.get("title")),
         language=_line(document.get("language")),
         home_url=_url(document.get("home_page_url"), url),
-        entries=tuple(_entry(item, url, now) for item in items[:max_entries]),
-        entries_left_out=max(0, len(items) - max_entries),
-        hub_url=next((_url(hub.get("url"), url) for hub in _mappings(document.get("hubs"))), None),
-        damaged=len(items) < len(document["items"]),
+        entries=tuple(_entry(item, url, now) for item in items),
+        entries_left_out=left_out,
+        hub_url=_hub_url(document, url),
+        topic_url=_url(document.get("feed_url"), url),
+        damaged=damaged,
         warnings=warnings,
     )
 
@@ -59,6 +65,12 @@ def _entry(item: Mapping[str, Any], base: str, now: datetime) -> Entry:
         ),
         images=tuple(Enclosure(url=found) for found in images),
     )
+
+
+def _hub_url(document: Mapping[str, Any], base: str) -> str | None:
+    """The first hub of WebSub; others speak rssCloud."""
+    named = (one for one in _mappings(document.get("hubs")) if str(one.get("type")).lower() == "websub")
+    return next((found for one in named if (found := _url(one.get("url"), base))), None)
 
 
 def _list(value: Any) -> list[Any]:

@@ -9,9 +9,13 @@ from __future__ import annotations
 import html.entities
 import re
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import accumulate
+from datetime import datetime
+from itertools import accumulate, islice
+
+from worker.errors import QuarantineError
+from worker.feeds.dates import newest, read_date
 
 _CDATA = "<![CDATA["
 _CDATA_END = "]]>"
@@ -22,14 +26,27 @@ _WHOLE_CDATA = re.compile(r"(<!\[CDATA\[.*?\]\]>)", re.DOTALL)
 _OPENED = re.compile(r"<([A-Za-z_][\w:.-]{0,100})(?:\s[^<>]{0,1000})?>\s*")
 _TAG_ROOM = 1200  # how far before a CDATA section its element's tag is looked for
 
-_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-_BARE = re.compile(r"&(?!#\d{1,7};|#[xX][0-9a-fA-F]{1,6};|[A-Za-z][A-Za-z0-9]{1,31};)")
+_MEANT = {byte: bytes([byte]).decode("cp1252", "replace") for byte in range(0x80, 0xA0)} | {0xFFFE: "", 0xFFFF: ""}
+_CONTROLS = bytes(byte for byte in range(0x20) if byte not in b"\t\n\r")
+_C1 = re.compile(rb"\xc2[\x80-\x9f]")
 _NO_TAG = re.compile(r"<(?![A-Za-z_/!?:])")
 _REFERENCE = re.compile(
-    r"&(?!#(?:13|34|38|39|60|62);)(?:#(\d{1,7})|#[xX]([0-9a-fA-F]{1,6})|([A-Za-z][A-Za-z0-9]{1,31}));"
+    r"&(?!(?:amp|lt|gt|quot|apos|#(?:13|34|38|39|60|62));)"
+    r"(?:(?:#(\d{1,7})|#[xX]([0-9a-fA-F]{1,6})|([A-Za-z][A-Za-z0-9]{1,31}));)?"
 )
-# libxml2 loses &amp; and its like after the first error in a document, numbers it keeps
+# After the first error in a document libxml2 loses &amp; and its like; their numbers it keeps.
 _OWN_ENTITIES = {"&amp;": "&#38;", "&lt;": "&#60;", "&gt;": "&#62;", "&quot;": "&#34;", "&apos;": "&#39;"}
+_ENTITY = re.compile(
+    r"<!ENTITY\s{1,9}([A-Za-z][A-Za-z0-9]{1,31})\s{1,9}"
+    r"(\"(?:[^\"<&%]|&#x?[0-9a-fA-F]{1,6};){0,100}\"|'(?:[^'<&%]|&#x?[0-9a-fA-F]{1,6};){0,100}')\s{0,9}>"
+)
+MAX_ATTRIBUTES = 256
+MOST_EQUALS = 500_000  # of a document; each may be an attribute, or an error to be logged, of hundreds of bytes
+_LONG_TAG_CHARS = 1000
+_LONG_TAG = re.compile(rf"<[A-Za-z][^<>]{{{_LONG_TAG_CHARS},}}+>")
+_ATTRIBUTE = re.compile(r"=\s*[\"']")
+MOST_ENTITIES = 300
+MOST_EXPANDED = 10_000
 _MARKUP_CHARACTERS = {ord(character): f"&#{ord(character)};" for character in "<>&\"'\r"}
 _TAG_OR_RETURN = re.compile(r"<[^<>]*>|\r")
 MOST_RETURNS = 100_000  # a reference is longer than its character
@@ -45,6 +62,12 @@ _ROOT = re.compile(
 
 _TAG = re.compile(r"<(/?)[A-Za-z_][^<>]*?(/?)>")
 _ITEM_TAG = re.compile(r"<(/?)(?:[A-Za-z_][\w.-]{0,40}:)?(?:item|entry)(?=[\s/>]|\Z)", re.IGNORECASE)
+_ITEM_NAMES = {"urlset": "url", "sitemapindex": "sitemap"}
+_DATED = re.compile(
+    r"<(?:[A-Za-z_][\w.-]{0,40}:)?(?:pubdate|published|issued|date|publication_date|updated|modified|created|lastmod)"
+    r"(?:\s[^<>]{0,200})?>\s{0,100}(?:<!\[CDATA\[)?([^<\]]{4,100})",
+    re.IGNORECASE,
+)
 _NAMED_TAG = re.compile(r"<!\[CDATA\[.*?\]\]>|<(/?)([A-Za-z_][\w:.-]*+)[^<>]*?(/?)>", re.DOTALL)
 _HOLD_HTML = frozenset(
     {"title", "subtitle", "tagline", "description", "summary", "abstract", "content", "encoded", "body", "fullitem"}
@@ -74,24 +97,63 @@ def root_of(text: str) -> tuple[str, int] | None:
     return (root[1].lower(), root.start()) if root else None
 
 
-def mended(text: str) -> Mended:
+def declared_entities(prolog: str) -> Mapping[str, str]:
+    """The entities that a document type declares as a few plain characters; all others stay what they are, text."""
+    found = _ENTITY.finditer(prolog) if "<!ENTITY" in prolog else ()
+    return {one[1]: html.unescape(one[2][1:-1]) for one in islice(found, MOST_ENTITIES)}
+
+
+def mended(text: str, entities: Mapping[str, str], *, numbered: bool) -> Mended:
     """The text with its defects repaired and without comments; what CDATA sections hold stays as it is.
 
-    HTML's named entities and numeric references become their characters, other entities and bare ampersands plain
-    text, a ``<`` that opens nothing becomes ``&#60;``; control characters go, half surrogates become U+FFFD. A lone
-    carriage return becomes a reference: it is the item's own, and XML would make a line feed of it. A CDATA section
+    HTML's named entities, those in ``entities`` (unless there are very many references) and numeric references become
+    their characters, other entities and bare ampersands plain text, a ``<`` that opens nothing becomes ``&#60;``;
+    control characters go, but for Windows' punctuation in their place; half surrogates become U+FFFD. A lone carriage
+    return becomes a reference: it is the item's own, and XML would make a line feed of it. A CDATA section
     that swallows the end of its own element is closed there; a comment that swallows the end of its item is text. One
     pass, linear in the text.
+
+    Args:
+        entities: As the document type declares them.
+        numbered: Write XML's own five entities as numbers, which survive an error before them.
+    Raises: QuarantineError: ``too-many-attributes``.
     """
     parts: list[str] = []
     damaged = False
-    text = _CONTROLS.sub("", text).replace("\r\n", "\n")
+    text = _without_controls(text)
+    if "\r" in text:
+        text = text.replace("\r\n", "\n")
+    if entities and text.count("&") > MOST_EXPANDED:
+        entities = {}
     if text.count("\r") > MOST_RETURNS:
         text = text.replace("\r", "\n")
+    attributes = 0
     for kind, piece in _pieces(text):
-        parts.append(_markup(piece) if kind == "markup" else piece.replace("\r", _RETURN_IN_CDATA))
+        if kind == "markup":
+            attributes += piece.count("=")
+            if len(piece) > _LONG_TAG_CHARS:
+                _refuse_many_attributes(piece)
+        parts.append(_markup(piece, entities, numbered) if kind == "markup" else piece.replace("\r", _RETURN_IN_CDATA))
         damaged = damaged or kind == "unclosed"
+    if attributes > MOST_EQUALS:
+        raise QuarantineError("too-many-attributes", f"more than {MOST_EQUALS} equals signs outside CDATA sections")
     return Mended(text="".join(parts), damaged=damaged)
+
+
+def _refuse_many_attributes(markup: str) -> None:
+    """Some parsers take minutes over an element with 100,000 attributes; nobody needs one."""
+    for tag in _LONG_TAG.finditer(markup):
+        if sum(1 for _ in _ATTRIBUTE.finditer(tag[0])) > MAX_ATTRIBUTES:
+            raise QuarantineError("too-many-attributes", f"an element has more than {MAX_ATTRIBUTES} attributes")
+
+
+def _without_controls(text: str) -> str:
+    """Byte by byte, which is quicker than a look at every character."""
+    whole = text.encode("utf-8", "replace")
+    kept = whole.translate(None, _CONTROLS)
+    if not text.isascii() and (_C1.search(kept) or "\ufffe" in text or "\uffff" in text):
+        return kept.decode().translate(_MEANT)
+    return text if len(kept) == len(whole) else kept.decode()
 
 
 def _pieces(text: str) -> Iterator[tuple[str, str]]:
@@ -153,24 +215,27 @@ def _own_end(text: str, start: int, end: int) -> int | None:
     return close if close >= 0 else None
 
 
-def _markup(piece: str) -> str:
+def _markup(piece: str, entities: Mapping[str, str], numbered: bool) -> str:
     if "&" in piece:
-        for entity, number in _OWN_ENTITIES.items():
-            piece = piece.replace(entity, number)
-        piece = _BARE.sub("&#38;", _REFERENCE.sub(_character, piece))
+        if numbered:
+            for entity, number in _OWN_ENTITIES.items():
+                piece = piece.replace(entity, number)
+        piece = _REFERENCE.sub(lambda found: _character(found, entities), piece)
     piece = _NO_TAG.sub("&#60;", piece)
     if "\r" in piece:
         piece = _TAG_OR_RETURN.sub(lambda found: "&#13;" if found[0] == "\r" else found[0], piece)
     return piece
 
 
-def _character(found: re.Match[str]) -> str:
-    """A reference's character, escaped where it would be markup; an unknown entity is text."""
+def _character(found: re.Match[str], entities: Mapping[str, str]) -> str:
+    """What a reference stands for, escaped where it would be markup; an unknown entity and a mere ``&`` are text."""
     decimal, hexadecimal, name = found.groups()
+    if len(found[0]) == 1:
+        return "&#38;"
     if name is None:
         plain = _numbered(int(decimal) if decimal is not None else int(hexadecimal, 16))
     else:
-        plain = html.entities.html5.get(f"{name};", found[0])
+        plain = entities.get(name) or html.entities.html5.get(f"{name};", found[0])
     return plain.translate(_MARKUP_CHARACTERS)
 
 
@@ -179,6 +244,54 @@ def _numbered(number: int) -> str:
         return bytes([number]).decode("cp1252", "replace")
     is_character = number in {0x9, 0xA, 0xD} or 0x20 <= number <= 0xD7FF or 0xE000 <= number <= 0xFFFD  # noqa: PLR2004
     return chr(number) if is_character or 0x10000 <= number <= 0x10FFFF else "\ufffd"  # noqa: PLR2004
+
+
+def items_named(root: str) -> str:
+    """The names of the elements that are items below a root, as a part of a pattern."""
+    return _ITEM_NAMES.get(root, "item|entry")
+
+
+def newest_only(text: str, named: str, most: int, *, now: datetime) -> tuple[str, int]:
+    """The text with its ``most`` newest items, and how many were taken out: no parser need see those.
+
+    A text whose items do not begin and end in turn stays as it is. One pass, linear in the text.
+    """
+    if text.count("<") <= 2 * most:
+        return text, 0
+    spans = _spans(text, named)
+    if spans is None or len(spans) <= most:
+        return text, 0
+    dates = (_DATED.search(text, start, end) for start, end in spans)
+    kept = set(newest([read_date(found[1], now=now) if found else None for found in dates], most))
+    pieces: list[str] = []
+    position = 0
+    for place, (start, end) in enumerate(spans):
+        pieces.append(text[position : end if place in kept else start])
+        position = end
+    return "".join((*pieces, text[position:])), len(spans) - most
+
+
+def _spans(text: str, named: str) -> list[tuple[int, int]] | None:
+    """Where the items begin and end; None: they do not do so in turn."""
+    token = re.compile(rf"<(?:!\[CDATA\[|!--|(/?)(?:[A-Za-z_][\w.-]{{0,40}}:)?(?:{named})(?=[\s/>]))", re.IGNORECASE)
+    spans: list[tuple[int, int]] = []
+    start: int | None = None
+    found = token.search(text)
+    while found is not None:
+        section_end = {"<![CDATA[": _CDATA_END, "<!--": _COMMENT_END}.get(found[0].upper(), ">")
+        end = text.find(section_end, found.end())
+        if end < 0:
+            break  # cut here, or not closed: what follows stays as it is
+        if section_end == ">":
+            is_empty = text[end - 1] == "/"
+            if (start is None) == bool(found[1]):
+                return None
+            start = found.start() if start is None else start
+            if found[1] or is_empty:
+                spans.append((start, end + 1))
+                start = None
+        found = token.search(text, end + len(section_end))
+    return spans
 
 
 def without_depth(text: str, deepest: int) -> str:
@@ -289,11 +402,12 @@ def _escaped(markup: str) -> str:
     return "".join(pieces)
 
 
-def ends_in_an_item(text: str) -> bool:
+def ends_in_an_item(text: str, named: str) -> bool:
     """Was the document cut inside its last item? Then that item is only half here."""
-    if re.search(r"</(?:[\w.-]{0,40}:)?(?:rss|feed|rdf|channel)\s*>", text[-4096:], re.IGNORECASE):
+    ends = r"</(?:[\w.-]{0,40}:)?(?:rss|feed|rdf|channel|urlset|sitemapindex)\s*>"
+    if re.search(ends, text[-4096:], re.IGNORECASE):
         return False
     last = None
-    for tag in _ITEM_TAG.finditer(text):
+    for tag in re.finditer(rf"<(/?)(?:[A-Za-z_][\w.-]{{0,40}}:)?(?:{named})(?=[\s/>]|\Z)", text, re.IGNORECASE):
         last = tag
     return last is not None and (not last[1] or ">" not in text[last.end() :])

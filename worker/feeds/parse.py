@@ -8,47 +8,63 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from lxml import etree
 
 from worker.errors import QuarantineError
-from worker.feeds import jsonfeed, xmlfeed
-from worker.feeds.mend import ends_in_an_item, html_escaped, mended, root_of, without_depth
+from worker.feeds import jsonfeed, sitemap, xmlfeed
+from worker.feeds.mend import (
+    declared_entities,
+    ends_in_an_item,
+    html_escaped,
+    items_named,
+    mended,
+    newest_only,
+    root_of,
+    without_depth,
+)
 from worker.model import ParsedFeed
 from worker.text import decode, escape_control, sniff_declared
 
-CAP_BYTES = 10 * 1024 * 1024
-MAX_ATTRIBUTES = 256
-MAX_TAGS = 1_200_000  # 100,000 ordinary items; more in so few bytes is no feed and costs seconds
+CAP_BYTES = 16 * 1024 * 1024  # of a sitemap, 80,000 addresses; what is fetched has a limit of its own
+MAX_TAGS = 600_000  # more in so few bytes is no feed, and would take more than ten times its size of memory,
+TAGS_OF_AN_ITEM = 15  # unless so many items are wanted
+MAX_BRACKETS = 600_000  # of JSON, likewise: each opens an object or a list
 MAX_REFERENCES = 2_000_000  # an ampersand each; escaped HTML has one in ten characters at most
 MAX_TAGS_AGAIN = 200_000  # up to here a document whose elements do not close, or nest too deep, is read again
 DEEPEST = 200  # of elements inside an item; libxml2 stops reading at 2,048
 
-_CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9._:-]+)", re.IGNORECASE)
-_LONG_TAG = re.compile(r"<[A-Za-z][^<>]{1000,}+>")
-_ATTRIBUTE = re.compile(r"=\s*[\"']")
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9._:-]{1,40})", re.IGNORECASE)
 _JUNK_SHOWN = 60
 
-FOREIGN = {"html": "an HTML page", "opml": "an OPML list", "urlset": "a sitemap", "sitemapindex": "a sitemap index"}
+_GZIP = b"\x1f\x8b"
+MAX_MEMBERS = 1000
+
+FOREIGN = {"html": "an HTML page", "opml": "an OPML list"}
 
 
 def parse_feed(
     body: bytes, *, content_type: str | None, url: str, max_entries: int = 5000, now: datetime
 ) -> ParsedFeed:
-    """Read a feed document of any kind.
+    """Read a feed document of any kind, or a sitemap.
 
     Args:
-        body: Content-decoded bytes, as served.
+        body: Content-decoded bytes, as served; a gzip file is inflated, within the same limit.
         content_type: The header; only its charset is asked, and that last.
         url: Where the document came from, for its relative links.
-        max_entries: Further ones are counted, not taken.
+        max_entries: Of more than these the newest are taken (by their dates, else the first), the others counted.
         now: Dates in the future are clamped to it.
 
+    Returns: The feed. Its warnings tell how it was decoded where labels did not say, and of impossible dates.
     Raises: QuarantineError: ``not-a-feed`` (naming what it is instead), ``feed-too-large``, ``too-many-attributes``.
     """
+    body, is_cut = _inflated(body) if body.startswith(_GZIP) else (body, False)
     if len(body) > CAP_BYTES:
-        raise QuarantineError("feed-too-large", f"{len(body)} bytes, over the limit of {CAP_BYTES}")
+        raise QuarantineError("feed-too-large", f"over the limit of {CAP_BYTES} bytes")
     if not body.strip():
         raise QuarantineError("not-a-feed", "the document is empty")
     charset = _CHARSET.search(content_type or "")
@@ -56,9 +72,7 @@ def parse_feed(
     text = decoded.text.lstrip("\ufeff \t\r\n\x00")
     reading = () if decoded.how in {"utf-8", "bom", "declared"} else (f"encoding: {decoded.encoding} ({decoded.how})",)
     if text.startswith("{"):
-        return _json(text, url=url, max_entries=max_entries, now=now, warnings=reading)
-    if text.count("<") > MAX_TAGS or text.count("&") > MAX_REFERENCES:
-        raise QuarantineError("feed-too-large", f"over the limit of {MAX_TAGS} tags or {MAX_REFERENCES} references")
+        return _with_dates_told(_json(text, url=url, max_entries=max_entries, now=now, warnings=reading), now)
     found = root_of(text)
     if found is None:
         shown = escape_control(" ".join(text[:_JUNK_SHOWN].split()))
@@ -66,16 +80,62 @@ def parse_feed(
     kind, start = found
     if kind in FOREIGN:
         raise QuarantineError("not-a-feed", f"it is {FOREIGN[kind]}")
-    text = text[start:]
-    _refuse_many_attributes(text)
-    root, damaged = _tree(text)
-    cut = damaged and kind not in {"item", "entry"} and ends_in_an_item(text)
-    return xmlfeed.read(
-        root, url=url, max_entries=max_entries, now=now, damaged=damaged, last_is_cut=cut, warnings=reading
+    named = items_named(kind)
+    entities = declared_entities(text[:start])
+    text, left_out = newest_only(text[start:], named, max_entries, now=now)
+    most_tags = max(MAX_TAGS, TAGS_OF_AN_ITEM * max_entries)
+    if text.count("<") > most_tags or text.count("&") > MAX_REFERENCES:
+        raise QuarantineError("feed-too-large", f"over the limit of {most_tags} tags or {MAX_REFERENCES} references")
+    root, damaged = _tree(text, entities)
+    damaged = damaged or is_cut
+    read = sitemap.read if kind in {"urlset", "sitemapindex"} else xmlfeed.read
+    feed = read(
+        root,
+        url=url,
+        max_entries=max_entries,
+        now=now,
+        damaged=damaged,
+        last_is_cut=damaged and kind not in {"item", "entry"} and ends_in_an_item(text, named),
+        left_out=left_out,
+        warnings=reading,
     )
+    return _with_dates_told(feed, now)
+
+
+def _with_dates_told(feed: ParsedFeed, now: datetime) -> ParsedFeed:
+    """With a warning of dates that were clamped or could not be read."""
+    future = sum(entry.published_at == now for entry in feed.entries)
+    unknown = sum(bool(entry.date_raw) and (entry.published_at or entry.updated_at) is None for entry in feed.entries)
+    told = {"in the future, taken for now": future, "unreadable or before 1990": unknown}
+    warnings = tuple(f"dates: {count} {what}" for what, count in told.items() if count)
+    return replace(feed, warnings=(*feed.warnings, *warnings)) if warnings else feed
+
+
+def _inflated(body: bytes) -> tuple[bytes, bool]:
+    """What a gzip file holds, and whether it was cut: sitemaps are often put up packed, and served as they are.
+
+    Raises: QuarantineError: ``feed-too-large``, ``not-a-feed``.
+    """
+    kept: list[bytes] = []
+    room = CAP_BYTES
+    for _ in range(MAX_MEMBERS):
+        member = zlib.decompressobj(wbits=31)
+        try:
+            kept.append(member.decompress(body, room + 1))
+        except zlib.error as error:
+            raise QuarantineError("not-a-feed", f"it begins like gzip and is none: {error}") from error
+        room -= len(kept[-1])
+        if room < 0:
+            raise QuarantineError("feed-too-large", f"inflated, over the limit of {CAP_BYTES} bytes")
+        body = member.unused_data
+        if not member.eof or not body.startswith(_GZIP):
+            return b"".join(kept), not member.eof
+    raise QuarantineError("feed-too-large", f"over the limit of {MAX_MEMBERS} gzip members")
 
 
 def _json(text: str, *, url: str, max_entries: int, now: datetime, warnings: tuple[str, ...]) -> ParsedFeed:
+    if text.count("{") + text.count("[") > MAX_BRACKETS:
+        raise QuarantineError("feed-too-large", f"over the limit of {MAX_BRACKETS} brackets")
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -83,19 +143,15 @@ def _json(text: str, *, url: str, max_entries: int, now: datetime, warnings: tup
     return jsonfeed.read(document, url=url, max_entries=max_entries, now=now, warnings=warnings)
 
 
-def _refuse_many_attributes(text: str) -> None:
-    """Some parsers take minutes over an element with 100,000 attributes; nobody needs one."""
-    for tag in _LONG_TAG.finditer(text):
-        if sum(1 for _ in _ATTRIBUTE.finditer(tag[0])) > MAX_ATTRIBUTES:
-            raise QuarantineError("too-many-attributes", f"an element has more than {MAX_ATTRIBUTES} attributes")
-
-
-def _tree(text: str) -> tuple[etree._Element, bool]:
+def _tree(text: str, entities: Mapping[str, str]) -> tuple[etree._Element, bool]:
     """The root element, and whether the document was cut or broken in a way that may have cost content."""
-    whole = mended(text)
-    text = whole.text
-    root, log = _parsed(text)
     may_read_again = text.count("<") <= MAX_TAGS_AGAIN
+    whole = mended(text, entities, numbered=not may_read_again)
+    root, log = _parsed(whole.text)
+    if may_read_again and any(entry.type not in _WELL_FORMED for entry in log):
+        whole = mended(text, entities, numbered=True)
+        root, log = _parsed(whole.text)
+    text = whole.text
     if may_read_again and _met(log, etree.ErrorTypes.ERR_TAG_NAME_MISMATCH):
         text = html_escaped(text)
         root, log = _parsed(text)
@@ -128,16 +184,18 @@ def _parsed(text: str) -> tuple[etree._Element, list[etree._LogEntry]]:
     return root, list(parser.error_log)
 
 
-# What the parser forgives without losing anything that matters here: namespaces nobody declared, an attribute twice.
-_HARMLESS = frozenset(
+# What the parser forgives: namespaces nobody declared, something after the root.
+_WELL_FORMED = frozenset(
     {
         etree.ErrorTypes.NS_ERR_UNDEFINED_NAMESPACE,
         etree.ErrorTypes.NS_ERR_XML_NAMESPACE,
         etree.ErrorTypes.NS_ERR_QNAME,
-        etree.ErrorTypes.NS_ERR_ATTRIBUTE_REDEFINED,
-        etree.ErrorTypes.ERR_ATTRIBUTE_REDEFINED,
         etree.ErrorTypes.WAR_NS_URI,
         etree.ErrorTypes.WAR_NS_URI_RELATIVE,
-        etree.ErrorTypes.ERR_DOCUMENT_END,  # something after the root
+        etree.ErrorTypes.ERR_DOCUMENT_END,
     }
 )
+_HARMLESS = _WELL_FORMED | {  # nothing that matters here is lost: an attribute twice
+    etree.ErrorTypes.NS_ERR_ATTRIBUTE_REDEFINED,
+    etree.ErrorTypes.ERR_ATTRIBUTE_REDEFINED,
+}

@@ -24,6 +24,7 @@ class Registered:
     slug: str
     origin: str  # FROM_FILE or BY_HAND
     removed: bool
+    moved_from: str | None = None  # its address before a permanent redirect was believed
     said: Mapping[str, Any]  # what an operator said, by the names of FeedConfig's fields
 
 
@@ -44,7 +45,8 @@ def reconcile(listed: Sequence[FeedConfig], registered: Sequence[Registered]) ->
     """What has to change, in the order of the list, removals last; nothing when they agree already.
 
     A feed added by hand that the list names too is the list's from then on. A title that the list leaves open is not
-    taken away: the feed's own may stand there.
+    taken away: the feed's own may stand there. A feed that moved stays where it is while the list has its last address
+    (``left_behind``): else each sync would send it back to be redirected again.
 
     Args:
         listed: Slugs are unique.
@@ -74,6 +76,16 @@ def _followed_twice(config: FeedConfig, slug: str) -> str:
     )
 
 
+def left_behind(listed: Sequence[FeedConfig], registered: Sequence[Registered]) -> dict[str, str]:
+    """Feeds whose last address the list still has, by slug, with the one where they are followed."""
+    moved = {feed.slug: feed for feed in registered if feed.moved_from is not None and not feed.removed}
+    return {
+        config.slug: moved[config.slug].said["url"]
+        for config in listed
+        if config.slug in moved and moved[config.slug].moved_from == config.url
+    }
+
+
 def said_by(config: FeedConfig) -> dict[str, Any]:
     """What a list says about a feed, by field, in the types that the registry keeps; the slug is its name."""
     values = {field.name: getattr(config, field.name) for field in fields(config) if field.name != "slug"}
@@ -87,7 +99,9 @@ def _step(config: FeedConfig, feed: Registered | None) -> Step | None:
     differing = {
         name: value
         for name, value in wanted.items()
-        if value != feed.said.get(name) and not (name == "title" and value is None)
+        if value != feed.said.get(name)
+        and not (name == "title" and value is None)
+        and not (name == "url" and value == feed.moved_from)
     }
     before = {name: feed.said.get(name) for name in differing}
     if feed.removed:

@@ -62,6 +62,11 @@ class Seen:
     article_id: str  # the article it belongs to: another one's when only its URL changed
     skipped: bool = False  # known from now on, never announced
 
+    @property
+    def also_known_as(self) -> str | None:
+        """The id under which other feeds may show the article, at an address that it has too."""
+        return self.keys.article_id if self.keys.has_page and self.keys.article_id != self.article_id else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unusable:
@@ -226,7 +231,7 @@ def select_new(
         noted.append(seen)
         memory.keep(_sighting_of(seen))
     if is_first and first_poll != "all":
-        new = list(_newest(new, 0 if first_poll == "none" else int(first_poll)))
+        new = newest_first(new)[: 0 if first_poll == "none" else int(first_poll)]
         wanted = {seen.article_id for seen in new}
         noted = [replace(seen, skipped=seen.article_id not in wanted) for seen in noted]
     return Selection(new=tuple(new), sightings=tuple(noted), unusable=tuple(unusable), edited=edited)
@@ -247,6 +252,7 @@ class _Memory:
         self._texts: set[str] = set()
         self._dated_texts: set[tuple[str, datetime | None]] = set()
         self._places: dict[_Place, KnownSighting] = {}
+        self._addresses: dict[tuple[str, str | None], KnownSighting] = {}
         self._guid_texts: dict[tuple[str, str], dict[datetime | None, KnownSighting]] = {}
         self._guid_dates: dict[tuple[str, str, datetime], KnownSighting] = {}
 
@@ -260,6 +266,7 @@ class _Memory:
         self._places.setdefault(_place(sighting.guid_key, heading, text, sighting.url), sighting)
         if sighting.guid_key is None:
             return
+        self._addresses.setdefault((sighting.guid_key, sighting.url), sighting)
         self._guid_texts.setdefault((sighting.guid_key, text), {}).setdefault(date, sighting)
         if date is not None:
             self._guid_dates.setdefault((sighting.guid_key, heading, date), sighting)
@@ -282,12 +289,15 @@ class _Memory:
         their items, and a "Daily briefing" is another one each day. So either the address is the same too (then only
         its document changed what names the entry), or the article moved, and text or date say so. Two different dates
         deny it even where the texts are equal: to announce a moved article again is seen and mended, to lose the next
-        day's is not. The date alone is no proof where several entries share the guid: batches have one date.
+        day's is not. The date alone is no proof where several entries share the guid: batches have one date. An address
+        of its own under the same guid needs no title: only the table of tracking parameters changed what names it.
         """
         heading, date = _heading(entry.title, keys.fingerprint), entry.published_at
         stayed = self._places.get(_place(keys.guid_key, heading, keys.fingerprint, entry.url))
         if stayed is not None or keys.guid_key is None:
             return stayed
+        if keys.has_page and (renamed := self._addresses.get((keys.guid_key, entry.url))) is not None:
+            return renamed
         if _has_content(entry) and (texts := self._guid_texts.get((keys.guid_key, keys.fingerprint))):
             moved = texts.get(date) or texts.get(None) or (next(iter(texts.values())) if date is None else None)
             if moved is not None:
@@ -310,7 +320,7 @@ def _sighting_of(seen: Seen) -> KnownSighting:
     )
 
 
-def _newest(new: Sequence[Seen], count: int) -> Sequence[Seen]:
-    """By date where there is one, else as the feed lists them: newest first."""
-    ranked = sorted(enumerate(new), key=lambda pair: (pair[1].entry.published_at or _OLDEST, -pair[0]), reverse=True)
-    return [seen for _, seen in ranked[:count]]
+def newest_first(listed: Sequence[Seen]) -> list[Seen]:
+    """By date where there is one, else as the feed lists them."""
+    ranked = sorted(enumerate(listed), key=lambda pair: (pair[1].entry.published_at or _OLDEST, -pair[0]), reverse=True)
+    return [seen for _, seen in ranked]

@@ -4,10 +4,14 @@ leave them out and make them up, and the names hardly clash. Some write them in 
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from collections.abc import Collection, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from html import escape
 from itertools import islice
 
@@ -43,19 +47,28 @@ _NAMESPACES = (
     ("w3.org/1999/02/22-rdf", ""),
 )
 _PREFIXES = {"atom": ATOM, "media": MEDIA, "dc": DUBLIN_CORE, "itunes": ITUNES, "sy": SYNDICATION, "content": CONTENT}
-XML_BASE = "{http://www.w3.org/XML/1998/namespace}base"
-XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
+XML = "{http://www.w3.org/XML/1998/namespace}"
+XML_BASE = f"{XML}base"
+XML_LANG = f"{XML}lang"
+XLINK = "{http://www.w3.org/1999/xlink}"
+_HAS_BASES = etree.XPath("boolean(//@xml:base)")
 RDF_ABOUT = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}about"
 
 _PERIODS_S = {"hourly": 3600.0, "daily": 86_400.0, "weekly": 604_800.0, "monthly": 2_592_000.0, "yearly": 31_536_000.0}
 _DAYS = {day: place for place, day in enumerate(("mon", "tue", "wed", "thu", "fri", "sat", "sun"))}
 # No two parts that stand side by side can hold the same character, or a long author costs its square.
 _MAIL_AND_NAME = re.compile(r"[^\s@]+@[^\s()]+ ?\((.+)\)")
-_NAME_AND_MAIL = re.compile(r"([^<>]+)<[^\s<>@]+@[^\s<>@]+>")
+_NAME_AND_MAIL = re.compile(r"([^<>()]+)(?:<[^\s<>@]+@[^\s<>@]+>|\([^\s()@]+@[^\s()@]+\))")
 _PLAIN_KINDS = frozenset({"text", "text/plain"})
-_XHTML = re.compile(r'\sxmlns(?::\w+)?="[^"]*"')
+_HTML_TAG = re.compile(r"<[A-Za-z][^<>]*>")
+_DECLARATION = re.compile(r'\sxmlns:[\w.-]+="[^"]*"')
 _PICTURE_NAME = re.compile(r"\.(?:jpe?g|png|webp|gif|avif)(?:$|\?)", re.IGNORECASE)
+_ABSOLUTE = re.compile(r"https?://", re.IGNORECASE)
+_TELLING = frozenset({ATOM, DUBLIN_CORE, ITUNES})  # a picture's description is not the item's
+_SUMMARY_RANKS = {"": 5, ATOM: 5, DUBLIN_CORE: 4, ITUNES: 3, MEDIA: 2}
 LONGEST_GUID = 2000
+_PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml"})
+_FEED_TYPES = frozenset({"application/atom+xml", "application/rss+xml", "application/rdf+xml", "application/feed+json"})
 MOST_CHILDREN = 20_000  # of one element; no feed has more, and looking at each takes time
 DEEPEST_MEDIA = 4  # a group, a content, a thumbnail; what nests deeper is no description of a picture
 
@@ -68,6 +81,7 @@ def read(
     now: datetime,
     damaged: bool,
     last_is_cut: bool,
+    left_out: int,
     warnings: tuple[str, ...],
 ) -> ParsedFeed:
     """The feed in a tree.
@@ -75,36 +89,47 @@ def read(
     Args:
         damaged: Something was lost before; goes into the result.
         last_is_cut: The document ends inside its last item, which is left out.
+        left_out: How many were left out before.
     """
     kind = _name(root)[1]
     if kind in {"item", "entry"}:
         heads, items = [], [root]
     else:
         heads = [child for child in root if _name(child)[1] == "channel"] or [root]
-        items = [found for found in root.iter(etree.Element) if str(found.tag).lower().endswith(("item", "entry"))]
-        items = [found for found in items if _name(found)[1] in {"item", "entry"}]
+        items = list(root.iter("{*}item", "{*}entry")) or _oddly_named_items(root)
         _take_out(items, {root, *heads})
     if last_is_cut:
         del items[-1:]
+    has_bases = bool(_HAS_BASES(root))
     base = _base(root, url)
     head = _Head()
     for element in heads:
         _read_head(head, element, _base(element, base))
+    base = head.base or base
     return ParsedFeed(
         format=_format(root),
         title=head.title,
         language=head.language or root.get(XML_LANG),
         home_url=head.home_url,
-        entries=tuple(_entry(item, _base(item, head.base or base), now, damaged) for item in items[:max_entries]),
-        entries_left_out=max(0, len(items) - max_entries),
+        entries=tuple(
+            _entry(item, _Place(url, _base(item, base), has_bases), now, damaged) for item in items[:max_entries]
+        ),
+        entries_left_out=left_out + max(0, len(items) - max_entries),
         ttl_s=head.ttl_s,
         update_period_s=head.period_s / head.frequency if head.period_s else None,
         skip_hours=frozenset(head.skip_hours),
         skip_days=frozenset(head.skip_days),
         hub_url=head.hub_url,
+        topic_url=head.topic_url,
         damaged=damaged,
         warnings=warnings,
     )
+
+
+def _oddly_named_items(root: etree._Element) -> list[etree._Element]:
+    """Items in capitals, or with a prefix that nobody declared."""
+    found = (one for one in root.iter(etree.Element) if str(one.tag).lower().endswith(("item", "entry")))
+    return [one for one in found if _name(one)[1] in {"item", "entry"}]
 
 
 def _take_out(items: Sequence[etree._Element], homes: Collection[etree._Element]) -> None:
@@ -117,14 +142,20 @@ def _take_out(items: Sequence[etree._Element], homes: Collection[etree._Element]
 
 def _name(element: etree._Element) -> tuple[str, str]:
     """(what kind of namespace, local name in lower case), also where the prefix was never declared."""
-    tag = str(element.tag)
+    kind, local = _read_name(element.tag)
+    if kind is None:
+        prefix = element.prefix
+        kind = _PREFIXES.get(prefix.lower(), OTHER) if prefix else ""
+    return kind, local
+
+
+@lru_cache(maxsize=1024)
+def _read_name(tag: str) -> tuple[str | None, str]:
+    """As ``_name``; the kind is None where a namespace does not tell it."""
     if tag.startswith("{"):
         namespace, _, local = tag[1:].partition("}")
         lowered = namespace.lower()
-        kind = next((kind for part, kind in _NAMESPACES if part in lowered), None)
-        if kind is not None:
-            return kind, local.lower()
-        return _PREFIXES.get((element.prefix or "").lower(), OTHER if element.prefix else ""), local.lower()
+        return next((kind for part, kind in _NAMESPACES if part in lowered), None), local.lower()
     prefix, colon, local = tag.lower().partition(":")
     return (_PREFIXES.get(prefix, OTHER), local) if colon else ("", prefix)
 
@@ -155,6 +186,7 @@ class _Head:
     language: str | None = None
     home_url: str | None = None
     hub_url: str | None = None
+    topic_url: str | None = None
     ttl_s: float | None = None
     period_s: float | None = None
     frequency: float = 1.0
@@ -191,6 +223,8 @@ def _read_head_link(head: _Head, link: etree._Element, base: str) -> None:
     target = usable_url(link.get("href") or _plain(link) or "", base)
     if rel == "hub":
         head.hub_url = head.hub_url or target
+    elif rel == "self":
+        head.topic_url = head.topic_url or target
     elif rel == "alternate" and head.home_url is None:
         head.home_url = target
 
@@ -209,14 +243,18 @@ class _Item:
     """What was met so far; for texts the better of several is kept, by rank."""
 
     guid: str | None = None
-    guid_is_link: bool = False
+    permalink: str | None = None  # the guid, where it is a link too
     link: str | None = None
     link_rank: int = 0
     title: str | None = None
     title_raw: str | None = None
     title_rank: int = 0
     summary: str | None = None
+    summary_rank: int = 0
+    summary_base: str | None = None
+    other_summary: str | None = None  # of another vocabulary
     content: str | None = None
+    content_base: str | None = None
     dates: dict[str, str] = field(default_factory=dict)
     authors: list[str] = field(default_factory=list)
     categories: list[str] = field(default_factory=list)
@@ -227,21 +265,34 @@ class _Item:
 
 _PUBLISHED = ("pubdate", "published", "issued", "date", "created")
 _UPDATED = ("updated", "modified", "lastbuilddate")
-_DATES = frozenset((*_PUBLISHED, *_UPDATED))
+_IN_ORDER = (*_PUBLISHED, *_UPDATED)
+_DATES = frozenset(_IN_ORDER)
 
 
-def _entry(element: etree._Element, base: str, now: datetime, damaged: bool) -> Entry:
+@dataclass(slots=True)
+class _Place:
+    """Where an item's links start from, and whether elements inside may say otherwise."""
+
+    document_url: str
+    base: str
+    has_bases: bool
+
+
+def _entry(element: etree._Element, place: _Place, now: datetime, damaged: bool) -> Entry:
+    base = place.base
     item = _Item(language=element.get(XML_LANG))
     for child in islice(_elements(element), MOST_CHILDREN):
-        _read_child(item, child, _base(child, base))
-    link = item.link
-    if link is None and item.guid_is_link and item.guid is not None:
-        link = usable_url(item.guid, base) if re.match(r"https?://", item.guid.strip(), re.IGNORECASE) else None
-    if link is None and (about := element.get(RDF_ABOUT)):
-        link = usable_url(about, base)
+        _read_child(item, child, _base(child, base) if place.has_bases else base)
+    if about := clean_line(element.get(RDF_ABOUT) or "", LONGEST_GUID):
+        item.guid = about
+    _read_cdf(item, element, base)
+    link = item.link or item.permalink
     if link is None and damaged:
         link = _swallowed_link(element, base)
-    published_at, published = _date(item, (*_PUBLISHED, *_UPDATED), now)
+    if item.content is None and len(item.other_summary or "") > len(item.summary or ""):
+        item.content = item.other_summary
+    base_of_html = item.content_base or item.summary_base or place.document_url
+    published_at, published = _date(item, _IN_ORDER, now)
     return Entry(
         guid=item.guid,
         url=link,
@@ -249,8 +300,9 @@ def _entry(element: etree._Element, base: str, now: datetime, damaged: bool) -> 
         title_raw=item.title_raw,
         summary_html=item.summary,
         content_html=item.content,
+        base_url=None if base_of_html == place.document_url else base_of_html,
         published_at=published_at,
-        updated_at=_date(item, _UPDATED, now)[0],
+        updated_at=None if item.dates.keys().isdisjoint(_UPDATED) else _date(item, _UPDATED, now)[0],
         date_raw=clean_line(published, LONGEST_DATE) if published else None,
         authors=tuple(dict.fromkeys(item.authors)),
         categories=tuple(dict.fromkeys(item.categories)),
@@ -258,6 +310,14 @@ def _entry(element: etree._Element, base: str, now: datetime, damaged: bool) -> 
         enclosures=tuple(item.enclosures),
         images=tuple(item.images),
     )
+
+
+def _read_cdf(item: _Item, element: etree._Element, base: str) -> None:
+    """Microsoft's Channel Definition Format says it in attributes."""
+    if item.link is None and (href := element.get("href") or element.get("HREF")):
+        item.link = usable_url(href, base)
+    if not item.dates and (modified := element.get("lastmod") or element.get("LASTMOD")):
+        item.dates["modified"] = modified
 
 
 def _swallowed_link(element: etree._Element, base: str) -> str | None:
@@ -287,6 +347,8 @@ def _read_child(item: _Item, child: etree._Element, base: str) -> None:
             item.images.append(Enclosure(url=picture))
         elif local == "author" and not item.authors:
             _add_author(item, child)
+        elif local == "summary":
+            _read_summary(item, _Child(child, base, space))
     elif local in _DATES:
         text = (_plain(child) or "").strip()
         if text:
@@ -295,7 +357,7 @@ def _read_child(item: _Item, child: etree._Element, base: str) -> None:
         _READERS[local](item, _Child(child, base, space))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Child:
     """An element inside an item: where its links start from, and what kind of namespace it is in."""
 
@@ -324,9 +386,11 @@ def _raw_title(child: _Child, title: str) -> str | None:
 def _read_link(item: _Item, child: _Child) -> None:
     href = child.element.get("href")
     if href is None:
+        if _rel(child.element) != "alternate":
+            return
         target, rank = usable_url(_plain(child.element) or "", child.base), 2 if child.space in {"", ATOM} else 1
     else:
-        rel = (child.element.get("rel") or "alternate").lower().rpartition("/")[2]
+        rel = _rel(child.element)
         target = usable_url(href, child.base)
         if rel == "enclosure" and target is not None:
             length, media_type = _length(child.element.get("length")), child.element.get("type")
@@ -334,13 +398,17 @@ def _read_link(item: _Item, child: _Child) -> None:
                 item, Enclosure(url=target, media_type=media_type, length=length, title=child.element.get("title"))
             )
             return
-        if rel not in {"alternate", "self", "related"}:
+        media_type = (child.element.get("type") or "text/html").lower()
+        if rel not in {"alternate", "related"} or media_type in _FEED_TYPES:
             return
-        page = (child.element.get("type") or "text/html").lower() in {"text/html", "application/xhtml+xml"}
-        rank = {"alternate": 5 if page else 4, "related": 1, "self": 0}[rel]
+        rank = 1 if rel == "related" else 5 if media_type in _PAGE_TYPES else 4
         rank = rank - 3 if child.space == ATOM and rel == "alternate" and item.link_rank else rank
     if target is not None and rank > item.link_rank:
         item.link, item.link_rank = target, rank
+
+
+def _rel(link: etree._Element) -> str:
+    return (link.get("rel") or "alternate").strip().lower().rpartition("/")[2]
 
 
 def _read_original(item: _Item, child: _Child) -> None:
@@ -351,26 +419,36 @@ def _read_original(item: _Item, child: _Child) -> None:
 
 
 def _read_guid(item: _Item, child: _Child) -> None:
+    """A guid is a link unless it says that it is none; one that does not say so and is relative is seldom meant so.
+
+    An Atom id may be the page's address too.
+    """
     text = clean_line(_plain(child.element) or "", LONGEST_GUID)
-    if text and (item.guid is None or child.space in {"", ATOM}):
-        item.guid = text
-        item.guid_is_link = (
-            _name(child.element)[1] == "guid" and (child.element.get("isPermaLink") or "true").lower() != "false"
-        )
+    if not text or (item.guid is not None and child.space not in {"", ATOM}):
+        return
+    item.guid = text
+    said = (child.element.get("isPermaLink") or child.element.get("ispermalink") or "").strip().lower()
+    if said == "true" or (said != "false" and _ABSOLUTE.match(text)):
+        item.permalink = item.permalink or usable_url(text, child.base)
 
 
 def _read_summary(item: _Item, child: _Child) -> None:
+    """The feed's own description comes before another vocabulary's; where that says more, it counts as the content."""
     body = _markup(child.element)
-    if body and len(body) > len(item.summary or ""):
-        item.summary = body
+    if body is None:
+        return
+    rank = _SUMMARY_RANKS.get(child.space, 1)
+    if (rank, len(body)) > (item.summary_rank, len(item.summary or "")):
+        item.summary, item.summary_rank, item.summary_base = body, rank, child.base
+    is_telling = child.space in _TELLING and _name(child.element)[1] in {"description", "summary"}
+    if is_telling and len(body) > len(item.other_summary or ""):
+        item.other_summary = body
 
 
 def _read_content(item: _Item, child: _Child) -> None:
-    if child.element.get("src"):
-        return  # elsewhere, and nobody asks for it
     body = _markup(child.element)
     if body and len(body) > len(item.content or ""):
-        item.content = body
+        item.content, item.content_base = body, child.base
 
 
 def _read_author(item: _Item, child: _Child) -> None:
@@ -442,6 +520,8 @@ def _read_media(item: _Item, child: etree._Element, local: str, base: str, depth
     if local not in {"content", "thumbnail"}:
         if local == "title" and item.title is None:
             item.title, item.title_rank = _line(child), 1
+        elif local == "description":
+            _read_summary(item, _Child(child, base, MEDIA))
         return
     target = usable_url(child.get("url") or "", base)
     if target is not None:
@@ -468,7 +548,7 @@ def _add_enclosure(item: _Item, found: Enclosure) -> None:
 def _add_author(item: _Item, child: etree._Element) -> None:
     named = next((_plain(one) for one in _elements(child) if _name(one)[1] == "name"), None)
     raw = strip_tags(named or _plain(child) or "")
-    found = _MAIL_AND_NAME.fullmatch(raw) or _NAME_AND_MAIL.fullmatch(raw)
+    found = (_MAIL_AND_NAME.fullmatch(raw) or _NAME_AND_MAIL.fullmatch(raw)) if "@" in raw else None
     name = clean_line(found[1] if found else raw, 200)
     if name:
         item.authors.append(name)
@@ -483,32 +563,54 @@ def _length(raw: str | None) -> int | None:
 
 
 def _elements(element: etree._Element) -> Iterator[etree._Element]:
-    return (child for child in element if isinstance(child.tag, str))
+    return element.iterchildren(etree.Element)
 
 
 def _plain(element: etree._Element) -> str | None:
     """The character data of an element and what is inside it."""
-    return "".join(str(part) for part in element.itertext()) if len(element) else element.text
+    return "".join(map(str, element.itertext())) if len(element) else element.text
 
 
 def _line(element: etree._Element) -> str | None:
     """A title: markup off, whichever way it was put in, on one line."""
-    return clean_line(strip_tags(_markup(element) or "")) or None
+    markup = _markup(element) or ""
+    is_plain = "<" not in markup and "&" not in markup and ">" not in markup
+    return clean_line(markup if is_plain else strip_tags(markup)) or None
 
 
 def _markup(element: etree._Element) -> str | None:
-    """The HTML that an element carries: escaped, in CDATA, as real markup, or as plain text.
+    """The HTML that an element carries: escaped, in CDATA, as real markup, in base64, or as plain text.
 
-    Source: RFC 4287 section 3.1.1 (type), RSS 2.0 (escaped HTML).
+    What does not say its type is read as HTML, also in Atom, where that means plain text: who writes no type writes
+    HTML as well.
+
+    Source: RFC 4287 sections 3.1.1 (type) and 4.1.3.3 (base64), Atom 0.3 (mode), RSS 2.0 (escaped HTML).
     """
-    kind = _kind(element)
     if len(element):
-        return _inner(element, unwrap=kind == "xhtml" or element.get("mode") == "xml").strip() or None
+        return _inner(element, unwrap=_kind(element) == "xhtml").strip() or None
     text = element.text
-    if text is None or not text.strip():
+    if text is None or text.isspace():
         return None
-    is_plain = kind in _PLAIN_KINDS and _name(element)[0] in {ATOM, ""} and element.get("mode") != "escaped"
-    return escape(text, quote=False) if is_plain else text
+    kind = _kind(element)
+    if not kind and element.get("mode") is None:
+        return text
+    is_atom = _name(element)[0] in {ATOM, ""}
+    is_packed = is_atom and (element.get("mode") == "base64" or _holds_bytes(kind))
+    if is_packed and (unpacked := _unpacked(text)) is not None:
+        return escape(unpacked, quote=False) if kind in {"", *_PLAIN_KINDS} else unpacked
+    return escape(text, quote=False) if is_atom and kind in _PLAIN_KINDS else text
+
+
+def _holds_bytes(kind: str) -> bool:
+    return "/" in kind and not kind.startswith("text/") and not kind.endswith(("+xml", "/xml"))
+
+
+def _unpacked(text: str) -> str | None:
+    """The text in base64; None: it is none, or no text."""
+    try:
+        return base64.b64decode("".join(text.split()), validate=True).decode() or None
+    except (binascii.Error, ValueError):
+        return None
 
 
 def _kind(element: etree._Element) -> str:
@@ -525,15 +627,26 @@ def _inner(element: etree._Element, *, unwrap: bool) -> str:
     parts = [escape(element.text or "", quote=False)]
     for child in element:
         if isinstance(child.tag, str):
-            parts.append(etree.tostring(_plain_names(child), encoding="unicode", method="html", with_tail=False))
+            parts.append(_as_html(child))
         parts.append(escape(child.tail or "", quote=False))
-    return _XHTML.sub("", "".join(parts))
+    return "".join(parts)
 
 
-def _plain_names(element: etree._Element) -> etree._Element:
-    """The same element with HTML's plain names, whatever namespace it was put into."""
-    for one in element.iter():
-        if isinstance(one.tag, str) and one.tag.startswith("{"):
-            one.tag = etree.QName(one).localname
-    etree.cleanup_namespaces(element)
-    return element
+def _as_html(element: etree._Element) -> str:
+    """The element with HTML's plain names, whatever namespaces it was put into, and without attributes of others.
+
+    A copy is written: where it stands, each element would declare all namespaces of the document again.
+    """
+    plain = deepcopy(element)
+    for one in plain.iter(etree.Element):
+        if one.tag.startswith("{"):
+            try:
+                one.tag = one.tag.rpartition("}")[2]
+            except ValueError:  # what a broken document made of a name
+                one.tag = "span"
+        for name in [str(name) for name in one.attrib]:
+            if name.startswith("{") and not name.startswith((XML, XLINK)):
+                del one.attrib[name]
+    etree.cleanup_namespaces(plain)
+    written = etree.tostring(plain, encoding="unicode", method="html", with_tail=False)
+    return _HTML_TAG.sub(lambda tag: _DECLARATION.sub("", tag[0]), written) if "xmlns:" in written else written

@@ -121,7 +121,7 @@ def _http_date(value: str | None) -> datetime | None:
 
 # ---------------------------------------------------------------- kinds
 
-_START_BYTES = 4096
+START_BYTES = 4096
 _MAGIC: tuple[tuple[re.Pattern[bytes], MediaKind], ...] = (
     (re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP", re.DOTALL), "image"),
     (re.compile(rb"II\*\x00|MM\x00\*|\x00\x00\x01\x00"), "image"),
@@ -156,7 +156,7 @@ def media_kind(content_type: str | None, body_start: bytes) -> MediaKind:
         body_start: The decoded body or its first 4 KiB; the rest is not looked at.
     Source: the signatures of WHATWG MIME Sniffing 6, and a table of roots of the documents that newsmill reads.
     """
-    start = body_start[:_START_BYTES]
+    start = body_start[:START_BYTES]
     if not start.strip(b" \t\r\n\x0c\x00\xef\xbb\xbf"):
         return "empty"
     for magic, kind in _MAGIC:

@@ -332,7 +332,8 @@ class GuardedConnection(HTTPConnection):
         super().putrequest(*args, **kwargs)
 
     def send(self, data: Any) -> None:
-        self._sent += data
+        if not self._sent.endswith(b"\r\n\r\n"):  # what follows the head is a form, and no part of it
+            self._sent += data
         super().send(data)
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # urllib3 itself breaks with http.client here

@@ -22,8 +22,16 @@ from urllib3.exceptions import TimeoutError as UrllibTimeoutError
 from urllib3.util.ssl_ import create_urllib3_context
 
 from worker.errors import NewsmillError, QuarantineError
+from worker.fetch.classify import START_BYTES, MediaKind, media_kind
 from worker.fetch.coding import ACCEPT_ENCODING, Inflater, content_codings
-from worker.fetch.connection import Dialler, Resolver, pool_classes, recorded_response, resolve_by_system
+from worker.fetch.connection import (
+    Dialler,
+    RecordedResponse,
+    Resolver,
+    pool_classes,
+    recorded_response,
+    resolve_by_system,
+)
 from worker.fetch.guard import AddressGuard
 from worker.fetch.trouble import FetchFailedError, StaleConnectionError, family, shown, translated, unusable
 from worker.model import Exchange, Hop
@@ -36,6 +44,7 @@ SENDABLE = re.compile(r"[\x20-\x7e\x80-\xff]{1,1000}")
 
 _CHUNK_BYTES = 64 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_KEEP_METHOD = frozenset({307, 308})
 _OURS = frozenset({
     "host", "accept-encoding", "connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade",
     "expect", "if-none-match", "if-modified-since",
@@ -52,7 +61,8 @@ class FetchRequest:
 
     ``etag`` and ``last_modified`` go back to the server as it wrote them; what cannot stand in a header is left out.
     ``headers`` are the configured ones; those named in ``sensitive`` (and credentials in any case) stay with the
-    first host, and with https once it was used.
+    first host, and with https once it was used. A request with a ``form`` is a POST of it (UTF-8, url-encoded); a 307
+    or 308 leads it on, any other redirect is no answer to it.
     """
 
     url: str
@@ -63,6 +73,9 @@ class FetchRequest:
     etag: str | None = None
     last_modified: str | None = None
     sensitive: frozenset[str] = frozenset()
+    kinds: frozenset[MediaKind] | None = None  # a body that begins as anything else is not read on; None: all are
+    allow_downgrade: bool = False  # follow redirects from https to http
+    form: tuple[tuple[str, str], ...] | None = None
 
 
 class RedirectStopped(NewsmillError):  # noqa: N818 - an interruption by the caller, not an error of ours
@@ -116,16 +129,17 @@ class Fetcher:
         """Ask for a URL and follow where it leads, at most MAX_HOPS requests.
 
         Any status is an answer (see ``classify.judge``). A body over the cap is cut and its hop marked
-        ``truncated="length"``; beside an error status also a body that broke off is kept, and marked. Bodies of
-        redirects are not read, and meta refresh is not followed. Hop URLs are as they went out: percent-encoded,
-        punycode, without fragment.
+        ``truncated="length"``, one of an unwanted kind ``"unspecified"``; beside an error status also a body that
+        broke off is kept, and marked. Bodies of redirects are not read, and meta refresh is not followed. Hop URLs are
+        as they went out: percent-encoded, punycode, without fragment.
 
         Args:
-            may_visit: Called with each redirect's target that is another URL, before it is asked; raises to object.
+            may_visit: Called before every request but the first: with each redirect's target, and with a URL that is
+                asked again because its kept connection had been closed. Raises to object.
 
         Raises:
             RefusedAddressError: this URL, a redirect's target or an address behind it must not be asked.
-            QuarantineError: ``unusable-url``, ``bad-header``.
+            QuarantineError: ``unusable-url``, ``bad-header``, ``downgrade``.
             FetchFailedError (retryable): no whole answer; its ``cause`` says why.
             RedirectStopped: from what ``may_visit`` raised.
         """
@@ -133,22 +147,25 @@ class Fetcher:
         url = request.url
         self._guard.check_url(url)
         while True:
-            hop = self._visit(trip.prepare(url), trip)
+            hop = self._visit(trip.prepare(url), trip, may_visit)
             trip.hops.append(hop)
             if hop.status not in _REDIRECTS:
                 return trip.exchange()
+            if request.form is not None and hop.status not in _KEEP_METHOD:
+                raise FetchFailedError("redirect", f"status {hop.status} makes a GET of the POST to {shown(hop.url)}")
             url = redirect_target(hop)
             self._guard.check_url(url)
+            if not request.allow_downgrade and _is_downgrade(hop.url, url):
+                raise QuarantineError("downgrade", f"{shown(hop.url)} leads from https to {shown(url)}")
             if len(trip.hops) == MAX_HOPS:
                 raise FetchFailedError("redirect", f"more than {MAX_HOPS} hops from {shown(request.url)}")
-            if url != hop.url:
-                _ask(may_visit, url, trip)
+            _ask(may_visit, url, trip)
 
-    def _visit(self, prepared: requests.PreparedRequest, trip: _Trip) -> Hop:
+    def _visit(self, prepared: requests.PreparedRequest, trip: _Trip, may_visit: Callable[[str], None]) -> Hop:
         assert prepared.url is not None
         began_at = self._clock()
         with translated(prepared.url):
-            response = self._send(prepared, trip)
+            response = self._send(prepared, trip, may_visit)
             try:
                 trip.take_cookies(prepared, response.raw)
                 body, truncated = self._read(response.raw, trip)
@@ -157,7 +174,7 @@ class Fetcher:
         recorded = recorded_response(response.raw)
         return Hop(
             url=urldefrag(prepared.url).url,
-            method="GET",
+            method=str(prepared.method),
             request_head=recorded.request_head,
             status=recorded.status,
             response_head=recorded.head,
@@ -169,12 +186,15 @@ class Fetcher:
             truncated=truncated,
         )
 
-    def _send(self, prepared: requests.PreparedRequest, trip: _Trip) -> requests.Response:
+    def _send(
+        self, prepared: requests.PreparedRequest, trip: _Trip, may_visit: Callable[[str], None]
+    ) -> requests.Response:
         try:
             return self._adapter.send(prepared, stream=True, timeout=self._timeout(trip))
         except requests.ConnectionError as error:
             if not any(isinstance(one, StaleConnectionError) for one in family(error)):
                 raise
+        may_visit(str(prepared.url))
         return self._adapter.send(prepared, stream=True, timeout=self._timeout(trip))
 
     def _timeout(self, trip: _Trip) -> Any:
@@ -190,7 +210,7 @@ class Fetcher:
                 raw.read(decode_content=False)  # nothing to read, and so the connection is kept
             return b"", None
         if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-            return _read_whole(raw, trip.request.cap_bytes)
+            return _read_whole(raw, trip.request)
         return _read_evidence(raw, min(trip.request.cap_bytes, ERROR_BODY_CAP_BYTES))
 
 
@@ -217,9 +237,11 @@ class _Trip:
             self._is_among_friends = False
         prepared = requests.PreparedRequest()
         with unusable(url):
-            prepared.prepare_method("GET")
+            prepared.prepare_method("GET" if self.request.form is None else "POST")
             prepared.prepare_url(url, None)
             prepared.prepare_headers(self._headers())
+            if self.request.form is not None:
+                prepared.prepare_body(self.request.form, None)
         assert prepared.url is not None
         if prepared.url != url:  # the spelling that goes out, after punycode and quoting
             self._guard.check_url(prepared.url)
@@ -326,6 +348,10 @@ def _validators(request: FetchRequest) -> dict[str, str]:
     return {name: value.strip() for name, value in asked.items() if value and SENDABLE.fullmatch(value.strip())}
 
 
+def _is_downgrade(old_url: str, new_url: str) -> bool:
+    return urlsplit(old_url).scheme == "https" and urlsplit(new_url).scheme == "http"
+
+
 def _keeps_secrets(old_url: str, new_url: str) -> bool:
     """The same host and port, not less protected; http to https on the usual ports is the same site."""
     old, new = urlsplit(old_url), urlsplit(new_url)
@@ -335,28 +361,50 @@ def _keeps_secrets(old_url: str, new_url: str) -> bool:
     return ports[0] == ports[1] or (old.scheme != new.scheme and ports == [80, 443])
 
 
-def _read_whole(raw: HTTPResponse, cap_bytes: int) -> tuple[bytes, str | None]:
-    """The body as sent, and ``length`` when the cap, of either form, ended it.
+def _read_whole(raw: HTTPResponse, request: FetchRequest) -> tuple[bytes, str | None]:
+    """The body as sent, and why it was not read to its end: ``length``, the cap of either form; ``unspecified``, its
+    kind.
 
     Raises: FetchFailedError, urllib3's errors: the body is cut or damaged, or the time is over.
     """
+    cap_bytes = request.cap_bytes
     inflater = _inflater(raw, cap_bytes)
+    start = _Start(request.kinds, recorded_response(raw))
     body = bytearray()
     while chunk := raw.read(min(_CHUNK_BYTES, cap_bytes + 1 - len(body)), decode_content=False):
         body += chunk
+        for piece in inflater.feed(chunk) if inflater else (chunk,):  # the body itself is kept as sent
+            start.take(piece)
+        if start.is_unwanted:
+            return bytes(body[:cap_bytes]), "unspecified"
         if len(body) > cap_bytes:
             return bytes(body[:cap_bytes]), "length"
-        if inflater and _overflows(inflater, chunk):
+        if inflater and inflater.is_full:
             return bytes(body), "length"
     if inflater:
         inflater.finish()
     return bytes(body), None
 
 
-def _overflows(inflater: Inflater, chunk: bytes) -> bool:
-    for _ in inflater.feed(chunk):
-        pass  # only the size and the soundness matter here; the body is kept as sent
-    return inflater.is_full
+class _Start:
+    """The first bytes of a body, decoded, as far as they tell its kind."""
+
+    def __init__(self, kinds: frozenset[MediaKind] | None, recorded: RecordedResponse) -> None:
+        self._kinds = kinds
+        self._recorded = recorded
+        self._bytes = b""
+        self.is_unwanted = False
+
+    def take(self, piece: bytes) -> None:
+        """Judges once, when there is enough; a body that ends before is whole anyway."""
+        if self._kinds is None:
+            return
+        self._bytes += piece[:START_BYTES]
+        if len(self._bytes) < START_BYTES:
+            return
+        declared = next((value for name, value in self._recorded.fields if name.lower() == "content-type"), None)
+        self.is_unwanted = media_kind(declared, self._bytes) not in self._kinds
+        self._kinds = None
 
 
 def _inflater(raw: HTTPResponse, cap_bytes: int) -> Inflater | None:

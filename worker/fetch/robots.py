@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -20,9 +21,11 @@ KEPT_S = 86_400.0  # 2.4: no longer than a day
 UNREACHABLE_KEPT_S = 600.0
 UNREACHABLE_IS_ABSENT_AFTER_S = 30 * 86_400.0  # 2.3.1.4: "a reasonably long period of time (for example, 30 days)"
 MAX_CRAWL_DELAY_S = 300.0
+MAX_TAG_CHARS = 300
 KEPT_CHARS = 1_000_000  # some 500 ordinary files, or two of the largest
 
 _DISALLOW_ALL = "User-agent: *\nDisallow: /\n"
+_TAG_VALUES = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
 _AGENT_FIELDS = frozenset({"user-agent", "useragent", "user agent"})
 
 
@@ -80,6 +83,31 @@ def product_token(user_agent: str) -> str:
     """The name that robots.txt groups are matched against: ``newsmill`` of ``newsmill/0.1 (+https://…)``."""
     found = re.match(r"[A-Za-z_-]+", user_agent)
     return found.group().lower() if found else user_agent.lower()
+
+
+def robots_tag(headers: Iterable[tuple[str, str]], user_agent: str) -> str | None:
+    """The rules of a page's ``X-Robots-Tag`` that concern this user agent, lower-case, as they came, comma-separated.
+
+    A name and a colon before a rule give it, and what follows on that line, to one robot.
+
+    Returns: at most MAX_TAG_CHARS characters; None when nothing concerns it.
+    Source: no standard; developers.google.com/search/docs/crawling-indexing/robots-meta-tag, and MDN.
+    """
+    token = product_token(user_agent)
+    lines = [value.lower() for name, value in headers if name.lower() == "x-robots-tag"]
+    rules = dict.fromkeys(rule for line in lines for robot, rule in _tag_rules(line) if robot in {"*", token})
+    return ", ".join(rules)[:MAX_TAG_CHARS] or None
+
+
+def _tag_rules(line: str) -> Iterator[tuple[str, str]]:
+    """Each rule of a line with the robot it is for; ``*``: all of them."""
+    robot = "*"
+    for part in re.split(r",(?!\s*\d)", line):  # the comma inside a date is none of the list's
+        name, colon, rest = (text.strip() for text in part.partition(":"))
+        is_for_one = colon and name not in _TAG_VALUES
+        robot = name if is_for_one else robot
+        if rule := rest if is_for_one else part.strip():
+            yield robot, rule
 
 
 def _decision(text: str, now: datetime, kept_s: float, available: Availability) -> RobotsDecision:

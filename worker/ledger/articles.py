@@ -8,23 +8,42 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from worker.ledger.hosts import Pace, PaceOf, ensure, open_hosts, reserve
+from worker.ledger.among import among
+from worker.ledger.hosts import NOW, Pace, PaceOf, ensure, open_hosts, opened, reserve
 from worker.ledger.session import insert_new
-from worker.ledger.tables import Row, aliases, articles, entries, feeds, hosts, publications, records, sightings, slots
+from worker.ledger.tables import (
+    AFTER_THE_NEWS,
+    Row,
+    aliases,
+    articles,
+    entries,
+    feeds,
+    hosts,
+    publications,
+    records,
+    sightings,
+    slots,
+)
 from worker.model import OPEN_STATES, TERMINAL_STATES, State
 
 TROUBLES_KEPT = 10
-AFTER_THE_NEWS = -10_000  # priority of what came of the archive: below every feed's own, which end at -1,000
+TURNS_APART_S = 1.0  # at least, in a site's line: also where a site is asked without a pause
+LONGEST_LATE = timedelta(
+    days=3
+)  # a site's line is never so far behind that what is new goes before all older than this
+LINED_UP_AT_ONCE = 1000
 INPUT_LOST = ("store-lost", "damaged-warc", "no-record")  # reasons for which only the page itself helps
 
-_OF_NEWS = articles.c.priority > AFTER_THE_NEWS
-_BEHIND_NEWS = articles.c.priority <= AFTER_THE_NEWS
+# In the words of the partial indexes: no parameters.
+_OF_NEWS = articles.c.priority > sa.literal_column(str(AFTER_THE_NEWS))
+_BEHIND_NEWS = articles.c.priority <= sa.literal_column(str(AFTER_THE_NEWS))
+_LINED = articles.c.turn_at.is_not(None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +76,61 @@ def insert_discovered(
     if inserted:
         connection.execute(entries.insert(), [{"id": row.id, "body": bodies[row.article_id]} for row in inserted])
     return inserted
+
+
+def with_turns(
+    connection: Connection, rows: Sequence[Mapping[str, Any]], *, now: datetime, pace_of: PaceOf
+) -> list[dict[str, Any]]:
+    """Give the new rows of one feed their turns in their sites' lines.
+
+    A site with a line longer than its pace takes is shared fairly: of each feed, what is newest goes first, and of n
+    feeds with a backlog each gets an n-th. So a feed that brings 5,000 old items holds up no other one's news, nor its
+    own. A turn is a moment in the line's own time: the first row has its turn at once, with what is first in the line
+    now, each further row of the same site a start later. Turns order the line only; ``ready_at`` says when a row may
+    start, and a row with nobody before it starts whatever its turn. Nothing waits for ever: what is new gets no turn
+    from before LONGEST_LATE.
+
+    Args:
+        connection: In the transaction that will insert the rows.
+        rows: ``articles`` values of one feed, the newest first, with hosts that have their rows.
+        now: Aware, UTC.
+        pace_of: How often a site may be asked.
+
+    Returns: the same rows, those that wait for their download with ``turn_at``, the others with None.
+    """
+    waiting = [row for row in rows if row.get("state", State.DISCOVERED) == State.DISCOVERED]
+    turns: dict[str, datetime] = {}
+    apart: dict[str, timedelta] = {}
+    if waiting:
+        given = {"names": sorted({row["host"] for row in waiting}), "priority": waiting[0]["priority"]}
+        for site in connection.execute(_HEADS, given):
+            turns[site.host] = max(site.head, now - LONGEST_LATE) if site.head is not None else now
+            apart[site.host] = timedelta(seconds=max(pace_of(site).delay_s, TURNS_APART_S))
+    lined = []
+    for row in rows:
+        host, turn_at = row["host"], None
+        if row.get("state", State.DISCOVERED) == State.DISCOVERED:
+            turn_at = turns[host]
+            turns[host] = turn_at + apart[host]
+        lined.append({**row, "turn_at": turn_at})
+    return lined
+
+
+_HEADS = sa.select(
+    hosts,
+    sa.select(articles.c.turn_at)
+    .where(
+        articles.c.host == hosts.c.host,
+        articles.c.priority == sa.bindparam("priority", type_=sa.Integer()),
+        _LINED,
+        _OF_NEWS,
+    )
+    .order_by(articles.c.turn_at)
+    .limit(1)
+    .correlate(hosts)
+    .scalar_subquery()
+    .label("head"),
+).where(among(hosts.c.host, "names"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +181,7 @@ def give_up_lost(connection: Connection, *, now: datetime, max_attempts: int) ->
             reason="worker-lost",
             detail=f"the worker vanished in each of {max_attempts} attempts",
             ended_at=now,
+            turn_at=None,
             lease_token=None,
             lease_until=None,
             begun=False,
@@ -148,7 +223,8 @@ def _in_none_of(states: Sequence[State]) -> sa.ColumnElement[bool]:
     return articles.c.state.not_in(sa.bindparam("others", values, expanding=True, literal_execute=True, unique=True))
 
 
-_WAITING = _in_none_of([*OPEN_STATES[1:], *TERMINAL_STATES])  # ix_articles_waiting
+_IN_LINE = (articles.c.priority.desc(), articles.c.turn_at, articles.c.id)
+_AWAY = sa.and_(_in_none_of([*OPEN_STATES[1:], *TERMINAL_STATES]), ~_LINED)  # ix_articles_away
 _FURTHER = _in_none_of([State.DISCOVERED, *TERMINAL_STATES])  # ix_articles_further
 
 
@@ -176,12 +252,13 @@ def _further(connection: Connection, which: sa.ColumnElement[bool], *, now: date
 def ready_by_host(
     connection: Connection, *, now: datetime, limit: int, pace_of: PaceOf, behind: int | None = None
 ) -> list[Ready]:
-    """One article to download for each site that may be asked now: its most urgent, then its oldest.
+    """One article to download for each site that may be asked now: the first in its line, urgent feeds' before.
 
     Hosts first, since article-first claims let a site with the oldest 2,000 rows starve all others. The sites' next
     start is moved here, so the caller's claim must be in the same transaction. Of articles that are no news at most
     ``behind`` (None: any number), and only where news leaves room.
     """
+    connection.execute(_LINE_UP, {"now": now})
     news = _first_of_sites(connection, _OF_NEWS, now=now, limit=limit, pace_of=pace_of)
     room = limit - len(news)
     room = room if behind is None else min(behind, room)
@@ -195,9 +272,26 @@ def ready_by_host(
         sa.select(*_READY_COLUMNS)
         .join(feeds, feeds.c.id == articles.c.feed_id)
         .where(articles.c.id.in_([row.first_id for row, _ in picks]))
-        .order_by(articles.c.priority.desc(), articles.c.ready_at)
+        .order_by(*_IN_LINE)
     )
     return [_as_ready(row) for row in connection.execute(firsts)]
+
+
+# What its pause kept out of its site's line comes back: to the front if it only had to wait, but not if it failed, or
+# what fails again and again would go before all others each time. It is kept out, since dispatch would have to look at
+# each of such rows before it came to one that may start.
+_LINE_UP = (
+    articles.update()
+    .where(
+        articles.c.id.in_(
+            sa.select(articles.c.id)
+            .where(_AWAY, articles.c.ready_at <= NOW)
+            .order_by(articles.c.ready_at)
+            .limit(LINED_UP_AT_ONCE)
+        )
+    )
+    .values(turn_at=sa.case((articles.c.attempts > 0, articles.c.ready_at), else_=articles.c.discovered_at))
+)
 
 
 def _first_of_sites(
@@ -212,12 +306,11 @@ def _first_of_sites(
     """Sites that may be asked now, with their pace and the ``first_id`` of such articles; none of those in ``but``."""
     if limit <= 0:
         return []
-    ready = sa.and_(which, articles.c.ready_at <= now, _free(now))
     site = hosts.alias("site")
     longest_free = (
         sa.select(site.c.host)
         .where(
-            site.c.host.in_(sa.select(articles.c.host).where(_WAITING, ready)),
+            site.c.host.in_(sa.select(_sites_with_a_line(which).c.host)),
             site.c.host.not_in(but),
             site.c.next_start_at <= now,
             sa.or_(site.c.blocked_until.is_(None), site.c.blocked_until <= now),
@@ -225,16 +318,24 @@ def _first_of_sites(
         .order_by(site.c.next_start_at)
         .limit(limit + _held_places(connection, now=now))  # so many of them may have no place left
     )
-    wanted, first = hosts.c.host.in_(longest_free), _first_of_site(ready)
-    return open_hosts(connection, first, wanted, now=now, pace_of=pace_of)[:limit]
+    wanted, first = hosts.c.host.in_(longest_free), _first_of_site(which, _free(now))
+    return opened(connection, open_hosts(first, wanted), {"now": now}, pace_of=pace_of)[:limit]
+
+
+def _sites_with_a_line(which: sa.ColumnElement[bool]) -> sa.CTE:
+    """From one site to the next along the index: their lines may be long."""
+    first = sa.select(sa.func.min(articles.c.host).label("host")).where(_LINED, which)
+    lined = first.cte("lined", recursive=True)
+    after = sa.select(sa.func.min(articles.c.host)).where(_LINED, which, articles.c.host > lined.c.host)
+    return lined.union_all(sa.select(after.correlate(lined).scalar_subquery()).where(lined.c.host.is_not(None)))
 
 
 def _first_of_site(*conditions: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:
-    """The id of a site's first article to download, as a subquery on ``hosts``. By its order SQLite knows the index."""
+    """The id of the first in a site's line, as a subquery on ``hosts``. By its order SQLite knows the index."""
     return (
         sa.select(articles.c.id)
-        .where(articles.c.host == hosts.c.host, articles.c.state == State.DISCOVERED, *conditions)
-        .order_by(articles.c.priority.desc(), articles.c.ready_at)
+        .where(articles.c.host == hosts.c.host, _LINED, *conditions)
+        .order_by(*_IN_LINE)
         .limit(1)
         .correlate(hosts)
         .scalar_subquery()
@@ -293,7 +394,7 @@ def next_ready_at(connection: Connection, *, now: datetime, horizon: datetime) -
             hosts.c.next_start_at > now,
             hosts.c.next_start_at <= horizon,
             sa.or_(hosts.c.blocked_until.is_(None), hosts.c.blocked_until <= horizon),
-            _first_of_site(articles.c.ready_at <= horizon, _free(now)).is_not(None),
+            sa.or_(*(_first_of_site(which, _free(now)).is_not(None) for which in (_OF_NEWS, _BEHIND_NEWS))),
         )
     )
     return min((moment for moment in (later, paced) if moment is not None), default=None)
@@ -390,7 +491,7 @@ def advance_all(
 
 
 def _step(state: State, until: datetime, now: datetime) -> dict[str, Any]:
-    return {"state": state, "attempts": 0, "begun": False, "ready_at": now, "lease_until": until}
+    return {"state": state, "attempts": 0, "begun": False, "ready_at": now, "turn_at": None, "lease_until": until}
 
 
 def end(
@@ -415,7 +516,7 @@ def end_all(connection: Connection, rows: Sequence[Row], *, state: State, now: d
 
 
 def _closed(state: State, now: datetime) -> dict[str, Any]:
-    return {"state": state, "ended_at": now, "lease_token": None, "lease_until": None, "begun": False}
+    return {"state": state, "ended_at": now, "turn_at": None, "lease_token": None, "lease_until": None, "begun": False}
 
 
 def let_go(
@@ -436,6 +537,7 @@ def let_go(
         "lease_until": None,
         "begun": False,
         "ready_at": ready_at,
+        "turn_at": None,
         **(values or {}),
     }
     if not counted:
@@ -508,8 +610,17 @@ def add_alias(connection: Connection, alias_id: str, article_id: str) -> None:
 
 def known_under(connection: Connection, article_ids: Sequence[str]) -> dict[str, str]:
     """Identity -> the article that is known under it by another name."""
-    chosen = sa.select(aliases).where(aliases.c.alias_id.in_(article_ids))
-    return {row.alias_id: row.article_id for row in connection.execute(chosen)}
+    rows = connection.execute(_ALIASES, {"ids": list(article_ids)}).all() if article_ids else []
+    return {row.alias_id: row.article_id for row in rows}
+
+
+def known(connection: Connection, article_ids: Sequence[str]) -> set[str]:
+    """Those of the articles that there are, whichever feed brought them."""
+    return set(connection.scalars(_KNOWN, {"ids": list(article_ids)}).all()) if article_ids else set()
+
+
+_ALIASES = sa.select(aliases).where(among(aliases.c.alias_id, "ids"))
+_KNOWN = sa.select(articles.c.article_id).where(among(articles.c.article_id, "ids"))
 
 
 def newest(connection: Connection, article_id: str) -> Row | None:

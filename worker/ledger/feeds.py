@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from worker.ledger.hosts import PaceOf, ensure, open_hosts, reserve
+from worker.ledger.among import among
+from worker.ledger.hosts import NOW, PaceOf, ensure, give_back_all_of, open_hosts, opened, reserve
 from worker.ledger.session import insert_new
-from worker.ledger.tables import Row, articles, feeds, hosts, polls, publications, sightings, slots
+from worker.ledger.tables import Id, Moment, Row, articles, feeds, hosts, leases, polls, publications, sightings, slots
 
 RHYTHM_KEPT = 50
 
@@ -26,6 +29,13 @@ def all_feeds(connection: Connection, *, with_removed: bool = False) -> list[Row
 def by_slug(connection: Connection, slug: str) -> Row | None:
     """The feed of that name, also when it was removed."""
     return connection.execute(sa.select(feeds).where(feeds.c.slug == slug)).one_or_none()
+
+
+def following(connection: Connection, url: str) -> str | None:
+    """The slug of a feed with this address, if one is followed."""
+    chosen = sa.select(feeds.c.slug).where(feeds.c.url == url, feeds.c.removed_at.is_(None)).limit(1)
+    found: str | None = connection.scalar(chosen)
+    return found
 
 
 def by_ids(connection: Connection, ids: Sequence[int]) -> dict[int, Row]:
@@ -43,38 +53,42 @@ def change(connection: Connection, feed_id: int, values: Mapping[str, Any], *, n
     """Change what an operator said. A new URL starts without the old one's validators."""
     if "host" in values:
         ensure(connection, [values["host"]], now=now)
+    if "url" in values:  # a poll of the old one that is under way must not save its validators
+        connection.execute(leases.delete().where(leases.c.feed_id == feed_id))
     connection.execute(feeds.update().where(feeds.c.id == feed_id).values(**values))
 
 
+def learn_full_text(connection: Connection, feed_id: int, tally: Mapping[str, float]) -> None:
+    """Keep what the pages of a feed's articles said about its texts."""
+    connection.execute(feeds.update().where(feeds.c.id == feed_id).values(full_text=dict(tally)))
+
+
 NEW_URL = {
-    "lease_token": None,  # a poll of the old one that is under way must not save its validators
-    "lease_until": None,
     "etag": None,
     "last_modified": None,
     "body_sha256": None,
     "gone_at": None,
     "failures": 0,
     "error": None,
+    "moved": None,
+    "moved_from": None,
+    "sitemaps": None,
+    "hub_url": None,
+    "topic_url": None,
 }
 
 
-def _may_poll(now: datetime) -> sa.ColumnElement[bool]:
-    return sa.and_(
-        feeds.c.enabled,
-        feeds.c.removed_at.is_(None),
-        feeds.c.gone_at.is_(None),
-        feeds.c.due_at <= now,
-        sa.or_(feeds.c.lease_until.is_(None), feeds.c.lease_until <= now),
-    )
+_FOLLOWED = sa.and_(feeds.c.enabled, feeds.c.removed_at.is_(None), feeds.c.gone_at.is_(None))
+_LEASED = sa.exists().where(leases.c.feed_id == feeds.c.id, leases.c.until > NOW)
+_MAY_POLL = sa.and_(_FOLLOWED, feeds.c.due_at <= NOW, sa.not_(_LEASED))
+_CHOSEN = among(feeds.c.slug, "slugs")
+_IDS = among(feeds.c.id, "ids")
+
+LOOKED_AT = 4  # feeds, for each one that may be started: those due longest are mostly at different sites
 
 
-def due(
-    connection: Connection, *, now: datetime, limit: int, pace_of: PaceOf, slugs: Sequence[str] | None = None
-) -> list[Row]:
-    """One due feed for each site that may be asked now; moves the sites' next start (call under the dispatch lock)."""
-    wanted = _may_poll(now)
-    if slugs is not None:
-        wanted = sa.and_(wanted, feeds.c.slug.in_(slugs))
+def _of_sites(wanted: sa.ColumnElement[bool], at: sa.Select[tuple[str]]) -> sa.Select[Any]:
+    """Those of the sites ``at`` that may be asked now, with the ``first_id`` of their wanted feeds."""
     first = (
         sa.select(feeds.c.id)
         .where(feeds.c.host == hosts.c.host, wanted)
@@ -83,38 +97,89 @@ def due(
         .correlate(hosts)
         .scalar_subquery()
     )
-    has_one = hosts.c.host.in_(sa.select(feeds.c.host).where(wanted))
-    picks = open_hosts(connection, first, has_one, now=now, pace_of=pace_of)[: max(0, limit)]
+    return open_hosts(first, hosts.c.host.in_(at)).limit(sa.bindparam("most", type_=Id))
+
+
+# Built once: putting these together takes longer than running them.
+_MANY = sa.bindparam("many", type_=Id)
+_LONGEST = sa.select(feeds.c.host).where(_MAY_POLL).order_by(feeds.c.due_at, feeds.c.id).limit(_MANY)
+_SITE = hosts.alias("site")
+_LONGEST_FREE = (
+    sa.select(_SITE.c.host)
+    .where(
+        _SITE.c.host.in_(sa.select(feeds.c.host).where(_MAY_POLL)),
+        _SITE.c.next_start_at <= NOW,
+        sa.or_(_SITE.c.blocked_until.is_(None), _SITE.c.blocked_until <= NOW),
+    )
+    .order_by(_SITE.c.next_start_at)
+    .limit(_MANY)
+)
+_OF_LONGEST = _of_sites(_MAY_POLL, _LONGEST)
+_OF_LONGEST_FREE = _of_sites(_MAY_POLL, _LONGEST_FREE)
+_OF_CHOSEN = _of_sites(sa.and_(_MAY_POLL, _CHOSEN), sa.select(feeds.c.host).where(_MAY_POLL, _CHOSEN))
+_HOW_MANY = sa.select(sa.func.count()).select_from(_LONGEST.subquery())
+_CLAIMED = sa.select(feeds.c.id, feeds.c.slug, feeds.c.url, feeds.c.host).where(_IDS).order_by(feeds.c.due_at)
+
+
+def due(
+    connection: Connection, *, now: datetime, limit: int, pace_of: PaceOf, slugs: Sequence[str] | None = None
+) -> list[Row]:
+    """One due feed for each site that may be asked now; moves the sites' next start (call under the dispatch lock).
+
+    Looks at the feeds that are due longest; at all of them, from the sites that are free longest, only where that finds
+    too few: a site with very many feeds must not hide the others.
+
+    Returns: id, slug, url and host of the feeds, those that are due longest first.
+    """
+    if limit <= 0:
+        return []
+    given = {"now": now, "many": limit * LOOKED_AT, "most": limit + limit // 4 + 1}  # some may have no place left
+    if slugs is not None:
+        picks = opened(connection, _OF_CHOSEN, {**given, "slugs": list(slugs)}, pace_of=pace_of)
+    else:
+        picks = opened(connection, _OF_LONGEST, given, pace_of=pace_of)
+        if len(picks) < limit and connection.scalar(_HOW_MANY, given) == given["many"]:
+            picks = opened(connection, _OF_LONGEST_FREE, given, pace_of=pace_of)
+    picks = picks[:limit]
     if not picks:
         return []
     reserve(connection, picks, now=now)
-    chosen = sa.select(feeds).where(feeds.c.id.in_([row.first_id for row, _ in picks])).order_by(feeds.c.due_at)
-    return list(connection.execute(chosen))
+    return list(connection.execute(_CLAIMED, {"ids": [row.first_id for row, _ in picks]}).all())
 
 
-def lease(connection: Connection, rows: Sequence[Row], *, token: str, until: datetime, slot_until: datetime) -> None:
-    """Put feeds under a token, with a slot at each one's site (call under the dispatch lock)."""
-    ids = [row.id for row in rows]
-    connection.execute(feeds.update().where(feeds.c.id.in_(ids)).values(lease_token=token, lease_until=until))
-    connection.execute(
-        slots.insert(),
-        [{"holder": holder(token, row.id), "host": row.host, "expires_at": slot_until} for row in rows],
-    )
+_TOKEN = sa.bindparam("token", type_=sa.String())
+_UNTIL = sa.bindparam("until", type_=Moment())
+_LEASE = leases.insert().from_select(["feed_id", "token", "until"], sa.select(feeds.c.id, _TOKEN, _UNTIL).where(_IDS))
+_TAKE_PLACE = slots.insert().from_select(
+    ["holder", "host", "expires_at"],
+    sa.select(_TOKEN + ":f" + sa.cast(feeds.c.id, sa.String()), feeds.c.host, _UNTIL).where(_IDS),  # as ``holder`` says
+)
+
+
+def lease(connection: Connection, groups: Mapping[str, Sequence[Row]], *, until: datetime) -> None:
+    """Put feeds under tokens, with a slot at each one's site (call under the dispatch lock)."""
+    if groups:
+        connection.execute(_FORGET_LEASES, {"ids": [row.id for rows in groups.values() for row in rows]})  # run out
+    for token, rows in groups.items():
+        given = {"ids": [row.id for row in rows], "token": token, "until": until}
+        connection.execute(_LEASE, given)
+        connection.execute(_TAKE_PLACE, given)
+
+
+_LEASES = among(leases.c.feed_id, "ids")
+_FORGET_LEASES = leases.delete().where(_LEASES)
+_UNLEASE = leases.delete().where(_LEASES, leases.c.token == sa.bindparam("ours"))
 
 
 def unlease(connection: Connection, token: str, ids: Sequence[int]) -> None:
     """Take a lease back whose poll could not be started: its feeds are due as before, their sites free."""
-    connection.execute(
-        feeds.update()
-        .where(feeds.c.id.in_(ids), feeds.c.lease_token == token)
-        .values(lease_token=None, lease_until=None)
-    )
-    connection.execute(slots.delete().where(slots.c.holder.in_([holder(token, feed_id) for feed_id in ids])))
+    connection.execute(_UNLEASE, {"ids": list(ids), "ours": token})
+    give_back_all_of(connection, [holder(token, feed_id) for feed_id in ids])
 
 
 def in_flight(connection: Connection, *, now: datetime) -> int:
     """Feeds that are being polled, or wait for it in a queue."""
-    return connection.scalar(sa.select(sa.func.count()).where(feeds.c.lease_until > now)) or 0
+    return connection.scalar(sa.select(sa.func.count()).where(leases.c.until > now)) or 0
 
 
 def holder(token: str, feed_id: int) -> str:
@@ -122,61 +187,99 @@ def holder(token: str, feed_id: int) -> str:
     return f"{token}:f{feed_id}"
 
 
+_NOT_FOR_POLLS = {  # what a poll needs not know of its feed
+    "language", "fulltext", "document_body", "image_proxy", "origin", "created_at", "removed_at", "full_text",
+    "sequence",
+}  # fmt: skip
+_FOR_POLLS = sa.select(*(column for column in feeds.c if column.name not in _NOT_FOR_POLLS)).where(_IDS)
+_BEGIN = (
+    leases.update()
+    .where(_LEASES, leases.c.token == sa.bindparam("ours"))
+    .values(token=sa.bindparam("begun"), until=sa.bindparam("at"))
+    .returning(leases.c.feed_id)
+)
+
+
 def begin(connection: Connection, ids: Sequence[int], *, token: str, until: datetime) -> list[Row]:
     """The feeds that are still ours to poll.
 
     A begun poll changes its token, so that the same message delivered again finds nothing.
     """
-    statement = (
-        feeds.update()
-        .where(feeds.c.id.in_(ids), feeds.c.lease_token == token)
-        .values(lease_token=begun(token), lease_until=until)
-        .returning(feeds)
-    )
-    return list(connection.execute(statement))
+    given = {"ids": list(ids), "ours": token, "begun": begun(token), "at": until}
+    ours = connection.scalars(_BEGIN, given).all()
+    return list(connection.execute(_FOR_POLLS, {"ids": ours}).all()) if ours else []
+
+
+_BEGUN = "at:"
 
 
 def begun(token: str) -> str:
     """The token of a lease at work."""
-    return f"at:{token[:32]}"
+    return f"{_BEGUN}{token[:32]}"
 
 
-def held(connection: Connection, feed_id: int, *, token: str) -> Row | None:
-    """The feed's row as it is now, locked, if its lease is still this poll's."""
-    statement = sa.select(feeds).where(feeds.c.id == feed_id, feeds.c.lease_token == begun(token)).with_for_update()
-    return connection.execute(statement).one_or_none()
+def is_begun(connection: Connection, feed_id: int, *, now: datetime) -> bool:
+    """Is a poll of the feed under way, begun and not only waiting in a queue?"""
+    token = connection.scalar(sa.select(leases.c.token).where(leases.c.feed_id == feed_id, leases.c.until > now))
+    return token is not None and token.startswith(_BEGUN)
 
 
-def save_poll(
-    connection: Connection,
-    feed_id: int,
-    values: Mapping[str, Any],
-    poll: Mapping[str, Any],
-    *,
-    asked_again: bool = False,
-) -> None:
-    """Keep what a poll learnt, give its lease back and write its line of history.
+_HELD = (
+    sa.select(feeds.c.id, feeds.c.asked_at)
+    .join(leases, leases.c.feed_id == feeds.c.id)
+    .where(_LEASES, leases.c.token == sa.bindparam("ours"))
+    .order_by(feeds.c.id)
+    .with_for_update()
+)
 
-    ``asked_again``: a person asked for a poll while this one was under way, and gets another one.
+
+def held(connection: Connection, ids: Sequence[int], *, token: str) -> dict[int, datetime | None]:
+    """Those of the feeds whose lease is still this poll's, locked; with the moment when a person asked for a poll."""
+    found = connection.execute(_HELD, {"ids": list(ids), "ours": begun(token)}).all()
+    return {row.id: row.asked_at for row in found}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learnt:
+    """What a poll leaves behind.
+
+    ``values``: the feed's columns; ``line``: of its history (None: a poll that is only counted); ``asked_again``: a
+    person asked for a poll while this one was under way, and gets another one.
     """
-    learnt: dict[str, Any] = {"lease_token": None, "lease_until": None, "asked_at": None, "unconditional": False}
-    learnt |= values
-    if asked_again:
-        learnt = {name: value for name, value in learnt.items() if name not in ASKED}
-    connection.execute(feeds.update().where(feeds.c.id == feed_id).values(**learnt))
-    connection.execute(polls.insert().values(feed_id=feed_id, **poll))
+
+    feed_id: int
+    values: Mapping[str, Any]
+    lines: Sequence[Mapping[str, Any]] = ()
+    asked_again: bool = False
 
 
+def save_polls(connection: Connection, learnt: Sequence[Learnt]) -> None:
+    """Keep what polls learnt, give their leases back and write their history."""
+    alike: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    for one in learnt:
+        values = {name: value for name, value in one.values.items() if not (one.asked_again and name in ASKED)}
+        alike[tuple(sorted(values))].append({"this": one.feed_id, **values})
+    for rows in alike.values():
+        connection.execute(_SAVE_POLL, rows)
+    if learnt:
+        connection.execute(_FORGET_LEASES, {"ids": [one.feed_id for one in learnt]})
+    lines = [{**_LINE, "feed_id": one.feed_id, **line} for one in learnt for line in one.lines]
+    if lines:
+        connection.execute(polls.insert(), lines)
+
+
+# Built once: putting a statement together for every feed costs more than running it.
+_SAVE_POLL = feeds.update().where(feeds.c.id == sa.bindparam("this"))
+_LINE = {"since": None, "times": 1, "status": None, "entries": 0, "new": 0, "detail": None, "document": None}
 ASKED = frozenset({"asked_at", "unconditional", "due_at", "gone_at"})  # what a person's wish for a poll is made of
 
 
-def let_go(connection: Connection, feed_id: int, *, token: str, due_at: datetime) -> None:
+def let_go(
+    connection: Connection, feed_id: int, *, token: str, due_at: datetime, values: Mapping[str, Any] | None = None
+) -> None:
     """Give a feed back unpolled, as it was asked for."""
-    connection.execute(
-        feeds.update()
-        .where(feeds.c.id == feed_id, feeds.c.lease_token == begun(token))
-        .values(lease_token=None, lease_until=None, due_at=due_at)
-    )
+    if connection.execute(_UNLEASE, {"ids": [feed_id], "ours": begun(token)}).rowcount:
+        connection.execute(feeds.update().where(feeds.c.id == feed_id).values(due_at=due_at, **(values or {})))
 
 
 def ask(connection: Connection, slugs: Sequence[str] | None, *, unconditional: bool, now: datetime) -> list[str]:
@@ -200,26 +303,23 @@ def ask(connection: Connection, slugs: Sequence[str] | None, *, unconditional: b
     return sorted(connection.scalars(statement))
 
 
-def known_sightings(
-    connection: Connection,
-    feed_id: int,
-    *,
-    entry_keys: Sequence[str],
-    guid_keys: Sequence[str],
-    fingerprints: Sequence[str],
-) -> list[Row]:
-    """What this feed showed before under any of these."""
-    found: dict[str, Row] = {}
-    wanted = (
-        (sightings.c.entry_key, entry_keys),
-        (sightings.c.guid_key, guid_keys),
-        (sightings.c.fingerprint, fingerprints),
-    )
-    for column, keys in wanted:
-        for start in range(0, len(keys), 500):
-            chosen = sa.select(sightings).where(sightings.c.feed_id == feed_id, column.in_(keys[start : start + 500]))
-            found.update((row.entry_key, row) for row in connection.execute(chosen))
-    return list(found.values())
+SOUGHT_AT_ONCE = 500
+_SIGHTING = [column for column in sightings.c if column.name not in {"feed_id", "seen_at"}]
+_KNOWN_BY = {
+    name: sa.select(*_SIGHTING).where(sightings.c.feed_id == sa.bindparam("of"), among(sightings.c[name], "keys"))
+    for name in ("entry_key", "guid_key", "fingerprint")
+}
+
+
+def sightings_by(connection: Connection, feed_id: int, name: str, keys: Sequence[str]) -> list[Row]:
+    """What this feed showed before under any of these, by ``name``: entry_key, guid_key or fingerprint."""
+    return [
+        row
+        for start in range(0, len(keys), SOUGHT_AT_ONCE)
+        for row in connection.execute(
+            _KNOWN_BY[name], {"of": feed_id, "keys": list(keys[start : start + SOUGHT_AT_ONCE])}
+        )
+    ]
 
 
 def insert_sightings(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
@@ -232,10 +332,46 @@ def has_sightings(connection: Connection, feed_id: int) -> bool:
     return connection.execute(chosen).one_or_none() is not None
 
 
-def polls_of(connection: Connection, feed_id: int, *, limit: int = 20) -> list[Row]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Poll:
+    """A line of a feed's history: one poll, or several in a row that ended alike, the last one ``at``."""
+
+    at: datetime
+    since: datetime | None
+    times: int
+    outcome: str
+    status: int | None
+    entries: int
+    new: int
+    detail: str | None
+    document: str | None
+
+
+_POLL = [polls.c[name] for name in Poll.__dataclass_fields__]
+
+
+def polls_of(connection: Connection, feed_id: int, *, limit: int = 20) -> list[Poll]:
     """The last polls of a feed, newest first."""
-    chosen = sa.select(polls).where(polls.c.feed_id == feed_id).order_by(polls.c.at.desc(), polls.c.id.desc())
-    return list(connection.execute(chosen.limit(limit)))
+    chosen = sa.select(*_POLL).where(polls.c.feed_id == feed_id).order_by(polls.c.at.desc(), polls.c.id.desc())
+    told = [Poll(**row._asdict()) for row in connection.execute(chosen.limit(limit))]
+    feed = connection.execute(sa.select(feeds).where(feeds.c.id == feed_id)).one()
+    return [*(Poll(**{**_LINE, **line}) for line in quiet_lines(feed)), *told][:limit]
+
+
+def quiet_lines(feed: Row) -> list[dict[str, Any]]:
+    """The line of history of the polls in a row that brought nothing, the last one included; none: there are none."""
+    if not feed.quiet_polls:
+        return []
+    since = feed.quiet_since if feed.quiet_polls > 1 else None
+    return [
+        {
+            "at": feed.polled_at,
+            "since": since,
+            "times": feed.quiet_polls,
+            "outcome": feed.outcome,
+            "status": feed.status,
+        }
+    ]
 
 
 def gone_quiet(connection: Connection, *, before: datetime) -> list[Row]:
@@ -268,17 +404,20 @@ def published_counts(connection: Connection) -> dict[int, tuple[int, int]]:
     return {feed_id: (known, confirmed) for feed_id, known, confirmed in connection.execute(statement)}
 
 
-def next_due_at(connection: Connection, *, now: datetime, horizon: datetime) -> datetime | None:
-    """The next moment before ``horizon`` at which a feed is due or its site free again, if any."""
-    live = sa.and_(feeds.c.enabled, feeds.c.removed_at.is_(None), feeds.c.gone_at.is_(None))
-    later = connection.scalar(
-        sa.select(sa.func.min(feeds.c.due_at)).where(live, feeds.c.due_at > now, feeds.c.due_at <= horizon)
+_LATER = sa.select(sa.func.min(feeds.c.due_at)).where(
+    _FOLLOWED, feeds.c.due_at > NOW, feeds.c.due_at <= sa.bindparam("horizon", type_=Moment())
+)
+_PACED = sa.select(sa.func.min(hosts.c.next_start_at)).where(
+    hosts.c.next_start_at > NOW,
+    hosts.c.next_start_at <= sa.bindparam("horizon", type_=Moment()),
+    hosts.c.host.in_(_LONGEST),
+)
+
+
+def next_due_at(connection: Connection, *, now: datetime, horizon: datetime, looked_at: int) -> datetime | None:
+    """The next moment before ``horizon`` at which a feed is due, or the site free of one of those due longest."""
+    moments = (
+        connection.scalar(_LATER, {"now": now, "horizon": horizon}),
+        connection.scalar(_PACED, {"now": now, "horizon": horizon, "many": looked_at * LOOKED_AT}),
     )
-    paced = connection.scalar(
-        sa.select(sa.func.min(hosts.c.next_start_at)).where(
-            hosts.c.next_start_at > now,
-            hosts.c.next_start_at <= horizon,
-            sa.exists().where(feeds.c.host == hosts.c.host, _may_poll(now)),
-        )
-    )
-    return min((moment for moment in (later, paced) if moment is not None), default=None)
+    return min((moment for moment in moments if moment is not None), default=None)

@@ -7,6 +7,7 @@ back by itself.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from worker.ledger.among import among
 from worker.ledger.session import insert_new, upsert
 from worker.ledger.tables import Moment, Row, hosts, robots, slots
 
@@ -38,32 +40,25 @@ def ensure(connection: Connection, names: Sequence[str], *, now: datetime) -> No
 
 def load(connection: Connection, names: Sequence[str]) -> dict[str, Row]:
     """The rows of these sites, locked until the transaction ends (always in the same order: no deadlock)."""
-    chosen = sa.select(hosts).where(hosts.c.host.in_(sorted(set(names)))).order_by(hosts.c.host)
-    return {row.host: row for row in connection.execute(chosen.with_for_update())}
+    return {row.host: row for row in connection.execute(_LOAD, {"names": sorted(set(names))}).all()}
 
 
-def open_hosts(
-    connection: Connection,
-    first: sa.ScalarSelect[Any],
-    wanted: sa.ColumnElement[bool],
-    *,
-    now: datetime,
-    pace_of: PaceOf,
-) -> list[tuple[Row, Pace]]:
-    """The sites that may be asked now and have something to be asked for, longest free first.
+_LOAD = sa.select(hosts).where(among(hosts.c.host, "names")).order_by(hosts.c.host).with_for_update()
+
+
+NOW = sa.bindparam("now", type_=Moment())  # given to a statement when it runs
+
+
+def open_hosts(first: sa.ScalarSelect[Any], wanted: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """The sites that may be asked NOW and have something to be asked for, longest free first; for ``opened``.
 
     Args:
-        connection: In a transaction that holds the dispatchers' lock.
         first: The id of what a site would be asked for first, as a subquery on ``hosts``.
         wanted: A cheap test that a site is worth looking at.
-        now: Aware, UTC.
-        pace_of: What a site may be asked for.
-
-    Returns: the sites' rows, each with ``first_id``, and their pace.
     """
     held = (
         sa.select(sa.func.count())
-        .where(slots.c.host == hosts.c.host, slots.c.expires_at > now)
+        .where(slots.c.host == hosts.c.host, slots.c.expires_at > NOW)
         .correlate(hosts)
         .scalar_subquery()
     )
@@ -71,24 +66,42 @@ def open_hosts(
         sa.select(hosts, first.label("first_id"), held.label("held"))
         .where(
             wanted,
-            hosts.c.next_start_at <= now,
-            sa.or_(hosts.c.blocked_until.is_(None), hosts.c.blocked_until <= now),
+            hosts.c.next_start_at <= NOW,
+            sa.or_(hosts.c.blocked_until.is_(None), hosts.c.blocked_until <= NOW),
         )
         .subquery()
     )
-    chosen = sa.select(open_now).where(open_now.c.first_id.is_not(None)).order_by(open_now.c.next_start_at)
-    return [(row, pace) for row in connection.execute(chosen) if row.held < (pace := pace_of(row)).connections]
+    told = [column for column in open_now.c if column.name not in {"next_start_at", "start_after"}]
+    return sa.select(*told).where(open_now.c.first_id.is_not(None)).order_by(open_now.c.next_start_at)
+
+
+def opened(
+    connection: Connection, statement: sa.Select[Any], given: Mapping[str, Any], *, pace_of: PaceOf
+) -> list[tuple[Row, Pace]]:
+    """Run a statement of ``open_hosts`` in a transaction that holds the dispatchers' lock.
+
+    Returns: the sites' rows, less the moments of their starts, each with ``first_id``, and their pace.
+    """
+    rows = connection.execute(statement, given).all()
+    return [(row, pace) for row in rows if row.held < (pace := pace_of(row)).connections]
 
 
 def reserve(connection: Connection, picks: Sequence[tuple[Row, Pace]], *, now: datetime) -> None:
     """Book a start at each of these sites for now: the next one lies its delay ahead."""
-    booked = [
-        {"at_host": row.host, "at": now + timedelta(seconds=pace.delay_s)}
-        for row, pace in sorted(picks, key=lambda pick: pick[0].host)  # as ``load`` locks them: no deadlock
-        if pace.delay_s > 0
-    ]
-    if booked:
-        connection.execute(_RESERVE, booked)
+    names = [row.host for row, pace in picks if pace.delay_s > 0]
+    if names:
+        connection.execute(_LOCK, {"names": sorted(names)})  # as ``load`` locks them: no deadlock
+        for delay_s, of_delay in _by_delay(picks).items():
+            connection.execute(_RESERVE, {"names": of_delay, "at": now + timedelta(seconds=delay_s)})
+
+
+def _by_delay(picks: Sequence[tuple[Row, Pace]]) -> dict[float, list[str]]:
+    """Most sites have the same: a statement for each delay, not for each site. None where there is none."""
+    names: dict[float, list[str]] = defaultdict(list)
+    for row, pace in picks:
+        if pace.delay_s > 0:
+            names[pace.delay_s].append(row.host)
+    return names
 
 
 def _not_before(column: sa.ColumnElement[Any], moment: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
@@ -96,11 +109,10 @@ def _not_before(column: sa.ColumnElement[Any], moment: sa.ColumnElement[Any]) ->
     return sa.case((column < moment, moment), else_=column)
 
 
-_RESERVE = (
-    hosts.update()
-    .where(hosts.c.host == sa.bindparam("at_host"))
-    .values(next_start_at=_not_before(hosts.c.next_start_at, sa.bindparam("at", type_=Moment())))
-)
+_NAMED = among(hosts.c.host, "names")
+_AT = sa.bindparam("at", type_=Moment())
+_LOCK = sa.select(hosts.c.host).where(_NAMED).order_by(hosts.c.host).with_for_update()
+_RESERVE = hosts.update().where(_NAMED).values(next_start_at=_not_before(hosts.c.next_start_at, _AT))
 
 
 def take(
@@ -145,7 +157,7 @@ def take(
         return now + timedelta(seconds=max(pace.delay_s, 0.25))
     connection.execute(slots.delete().where(slots.c.holder == holder, slots.c.host == host))
     connection.execute(slots.insert().values(holder=holder, host=host, expires_at=expires_at))
-    _started(connection, row, now, pace)
+    _started(connection, [(row, pace)], now)
     return None
 
 
@@ -157,31 +169,29 @@ def start(
     Returns: the sites' rows; and for each site that must not be asked yet, the moment when it may.
     """
     rows = load(connection, names)
-    wait: dict[str, datetime] = {}
-    for host, row in rows.items():
-        free_at = max(row.start_after, row.blocked_until or now)
-        if free_at > now:
-            wait[host] = free_at
-        else:
-            _started(connection, row, now, pace_of(row))
+    free_at = {host: max(row.start_after, row.blocked_until or now) for host, row in rows.items()}
+    wait = {host: at for host, at in free_at.items() if at > now}
+    _started(connection, [(row, pace_of(row)) for host, row in rows.items() if host not in wait], now)
     return rows, wait
 
 
-def _started(connection: Connection, row: Row, now: datetime, pace: Pace) -> None:
-    if pace.delay_s <= 0:
-        return
-    again_at = now + timedelta(seconds=pace.delay_s)
-    connection.execute(
-        hosts.update()
-        .where(hosts.c.host == row.host)
-        .values(start_after=again_at, next_start_at=max(row.next_start_at, again_at))
-    )
+_STARTED = hosts.update().where(_NAMED).values(start_after=_AT, next_start_at=_not_before(hosts.c.next_start_at, _AT))
+
+
+def _started(connection: Connection, starts: Sequence[tuple[Row, Pace]], now: datetime) -> None:
+    for delay_s, names in _by_delay(starts).items():
+        connection.execute(_STARTED, {"names": names, "at": now + timedelta(seconds=delay_s)})
 
 
 def at_work(connection: Connection, holders: Sequence[str], *, expires_at: datetime) -> None:
     """Work has begun: from now on a vanished holder's slot comes back with its working lease."""
     if holders:
-        connection.execute(slots.update().where(slots.c.holder.in_(holders)).values(expires_at=expires_at))
+        connection.execute(_AT_WORK, {"holders": list(holders), "until": expires_at})
+
+
+_OF_HOLDERS = among(slots.c.holder, "holders")
+_AT_WORK = slots.update().where(_OF_HOLDERS).values(expires_at=sa.bindparam("until"))
+_GIVE_ALL_BACK = slots.delete().where(_OF_HOLDERS)
 
 
 _GIVE_BACK = slots.delete().where(  # built once: it runs for every request
@@ -199,7 +209,13 @@ def give_back_at(connection: Connection, names: Sequence[str], *, holder: str) -
 
 def give_back_all(connection: Connection, *, holder: str) -> None:
     """Whatever places somebody holds, at any site."""
-    connection.execute(slots.delete().where(slots.c.holder == holder))
+    give_back_all_of(connection, [holder])
+
+
+def give_back_all_of(connection: Connection, holders: Sequence[str]) -> None:
+    """Whatever places these hold, at any site."""
+    if holders:
+        connection.execute(_GIVE_ALL_BACK, {"holders": list(holders)})
 
 
 def save_state(connection: Connection, host: str, state: Mapping[str, Any], *, hold_until: datetime | None) -> None:

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from worker.ledger import hosts
-from worker.ledger.articles import AFTER_THE_NEWS, discovered_within, lock
+from worker.ledger.articles import discovered_within, lock
 from worker.ledger.session import insert_new
-from worker.ledger.tables import Row, articles, entries, feeds, records, reprocessings
+from worker.ledger.tables import AFTER_THE_NEWS, Row, articles, entries, feeds, records, reprocessings
 from worker.model import OPEN_STATES, State
 
 STANDING = (State.PUBLISHED, State.IMPORTED)  # revisions that readers have

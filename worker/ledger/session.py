@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
@@ -88,6 +89,7 @@ def _engine(url: str, pool_size: int) -> Engine:
             url,
             hide_parameters=True,
             json_serializer=_json,
+            json_deserializer=msgspec.json.decode,
             connect_args={"timeout": BUSY_TIMEOUT_S, "isolation_level": None, "check_same_thread": False},
             pool_size=pool_size,
             max_overflow=0,
@@ -96,10 +98,11 @@ def _engine(url: str, pool_size: int) -> Engine:
         sa.event.listen(engine, "connect", _sqlite_connected)
         sa.event.listen(engine, "begin", _sqlite_begin)
         return engine
-    return sa.create_engine(
+    engine = sa.create_engine(
         url,
         hide_parameters=True,  # an error's text goes into logs and reports, a row's values do not
         json_serializer=_json,
+        json_deserializer=msgspec.json.decode,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=30,
@@ -110,6 +113,8 @@ def _engine(url: str, pool_size: int) -> Engine:
             "options": "-c timezone=UTC -c statement_timeout=60000 -c idle_in_transaction_session_timeout=20000",
         },
     )
+    engine.dialect.use_insertmanyvalues_wo_returning = True  # many rows in one statement, not a statement for each
+    return engine
 
 
 def _json(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,19 +27,23 @@ class Moment(sa.types.TypeDecorator[datetime]):
             return dialect.type_descriptor(sa.DateTime(timezone=True))
         return dialect.type_descriptor(sa.BigInteger())
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        if value is None or dialect.name == "postgresql":
-            return value
-        return (value - EPOCH) // MICROSECOND
+    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], Any] | None:
+        return None if dialect.name == "postgresql" else _microseconds
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if dialect.name == "postgresql":
-            moment: datetime = value
-            return moment.astimezone(UTC)
-        since: int = value
-        return EPOCH + MICROSECOND * since
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:  # noqa: ARG002
+        return _in_utc if dialect.name == "postgresql" else _from_microseconds
+
+
+def _microseconds(moment: datetime | None) -> int | None:
+    return None if moment is None else (moment - EPOCH) // MICROSECOND
+
+
+def _from_microseconds(since: int | None) -> datetime | None:
+    return None if since is None else EPOCH + MICROSECOND * since
+
+
+def _in_utc(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.astimezone(UTC)
 
 
 # SQLite numbers rows by itself only for INTEGER PRIMARY KEY; PostgreSQL gets the 64 bits that ten years of news need.
@@ -71,6 +76,7 @@ feeds = sa.Table(
     sa.Column("offsite", sa.String(8), nullable=False, server_default="follow"),
     sa.Column("priority", sa.Integer, nullable=False, server_default="0"),
     sa.Column("enabled", sa.Boolean, nullable=False, server_default=sa.true()),
+    sa.Column("robots", sa.String(8), nullable=False, server_default="ignore"),  # obey: for the feed document itself
     sa.Column("origin", sa.String(8), nullable=False),  # file: feeds.toml; cli: by hand; import: of an archive
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("removed_at", Moment),
@@ -79,8 +85,6 @@ feeds = sa.Table(
     sa.Column("due_at", Moment, nullable=False),
     sa.Column("asked_at", Moment),  # a person asked for a poll
     sa.Column("unconditional", sa.Boolean, nullable=False, server_default=sa.false()),
-    sa.Column("lease_token", sa.String(36)),
-    sa.Column("lease_until", Moment),
     sa.Column("etag", sa.Text),
     sa.Column("last_modified", sa.Text),
     sa.Column("body_sha256", sa.String(64)),
@@ -92,19 +96,75 @@ feeds = sa.Table(
     sa.Column("status", sa.Integer),
     sa.Column("error", sa.Text),
     sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("quiet_since", Moment),  # the first of the last polls, alike and without news: no line of history yet
+    sa.Column("quiet_polls", sa.Integer, nullable=False, server_default="0"),  # and how many they are
     sa.Column("told", sa.String(8)),  # what operators were told of it: failing, silent
     sa.Column("gone_at", Moment),
     sa.Column("rhythm", sa.JSON, nullable=False),  # seconds since the epoch of the last new items, oldest first
     sa.Column("wishes", sa.JSON, nullable=False),  # ttl_s, update_period_s, skip_hours, skip_days
+    sa.Column(
+        "pattern", sa.JSON, nullable=False, server_default="{}"
+    ),  # its hours and weekdays: ``worker.feeds.cadence``
+    sa.Column(
+        "moved", sa.JSON(none_as_null=True)
+    ),  # where 301s lead, and on which days they did: ``worker.feeds.moves``
+    sa.Column("moved_from", sa.Text),  # its last address, which the reviewed list may still have
+    sa.Column("lies", sa.Integer, nullable=False, server_default="0"),  # times that its 304 hid something new
+    sa.Column("lied_at", Moment),
+    sa.Column("gaps", sa.Integer, nullable=False, server_default="0"),  # polls that overlapped nothing of the last one
+    sa.Column("gap_at", Moment),
+    sa.Column("hub_url", sa.Text),  # WebSub, as the feed's last document names them
+    sa.Column("topic_url", sa.Text),
+    sa.Column("pushed_at", Moment),
+    sa.Column("sitemaps", sa.JSON(none_as_null=True)),  # of an index: which of its sitemaps were read, which wait
+    sa.Column("full_text", sa.JSON(none_as_null=True)),  # what its articles' pages said about the feed's own texts
     sa.Column("sequence", sa.BigInteger, nullable=False, server_default="0"),
 )
-sa.Index("ix_feeds_host_due_at", feeds.c.host, feeds.c.due_at)
-sa.Index("ix_feeds_due_at", feeds.c.due_at)
+_FOLLOWED = sa.and_(feeds.c.enabled, feeds.c.removed_at.is_(None), feeds.c.gone_at.is_(None))
+for _name, _columns in (  # with all that a claim looks at: rows are long, and seldom in memory
+    ("ix_feeds_due_at", (feeds.c.due_at, feeds.c.id, feeds.c.host)),
+    ("ix_feeds_line", (feeds.c.host, feeds.c.priority.desc(), feeds.c.due_at)),  # a site's most urgent, then oldest
+):
+    sa.Index(_name, *_columns, postgresql_where=_FOLLOWED, sqlite_where=_FOLLOWED)
+
+leases = sa.Table(  # of polls; beside the feeds, whose rows are long and would be written anew each time
+    "leases",
+    metadata,
+    sa.Column("feed_id", Id, primary_key=True, autoincrement=False),
+    sa.Column("token", sa.String(36), nullable=False),
+    sa.Column("until", Moment, nullable=False),
+)
+
+subscriptions = sa.Table(  # WebSub: what hubs were asked to push
+    "subscriptions",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("feed_id", Id, sa.ForeignKey("feeds.id"), nullable=False),
+    sa.Column("public_url", sa.Text, nullable=False),  # where we were reached when it was made
+    sa.Column("callback", sa.String(64), nullable=False, unique=True),  # the unguessable end of the callback's URL
+    sa.Column("secret", sa.String(128), nullable=False),
+    sa.Column("hub_url", sa.Text, nullable=False),
+    sa.Column("host", sa.String(255), nullable=False),  # the hub's, as the host gate names it
+    sa.Column("topic_url", sa.Text, nullable=False),
+    sa.Column("state", sa.String(12), nullable=False),  # wanted | active | denied | leaving
+    sa.Column("due_at", Moment, nullable=False),  # when to ask the hub (again)
+    sa.Column("lease_until", Moment),  # somebody is asking the hub
+    sa.Column("asked_at", Moment),
+    sa.Column("verified_at", Moment),
+    sa.Column("expires_at", Moment),  # of the hub's lease
+    sa.Column("failures", sa.Integer, nullable=False, server_default="0"),  # requests since the last verification
+    sa.Column("error", sa.Text),
+    sa.Column("pushes", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("ignored", sa.Integer, nullable=False, server_default="0"),  # pushes without the right signature
+    sa.Column("missed", sa.Integer, nullable=False, server_default="0"),  # ``worker.websub.subscription``: its standing
+)
+sa.Index("ix_subscriptions_due_at", subscriptions.c.due_at)
 sa.Index(
-    "ix_feeds_lease_until",
-    feeds.c.lease_until,
-    postgresql_where=feeds.c.lease_until.is_not(None),
-    sqlite_where=feeds.c.lease_until.is_not(None),
+    "ix_subscriptions_feed_id",
+    subscriptions.c.feed_id,
+    unique=True,
+    postgresql_where=subscriptions.c.state != "leaving",
+    sqlite_where=subscriptions.c.state != "leaving",
 )
 
 polls = sa.Table(
@@ -112,7 +172,9 @@ polls = sa.Table(
     metadata,
     sa.Column("id", Id, primary_key=True),
     sa.Column("feed_id", Id, sa.ForeignKey("feeds.id"), nullable=False),
-    sa.Column("at", Moment, nullable=False),
+    sa.Column("at", Moment, nullable=False),  # of several polls alike: the last one
+    sa.Column("since", Moment),  # and the first one
+    sa.Column("times", sa.Integer, nullable=False, server_default="1"),
     sa.Column("outcome", sa.String(32), nullable=False),
     sa.Column("status", sa.Integer),
     sa.Column("entries", sa.Integer, nullable=False, server_default="0"),
@@ -160,6 +222,7 @@ articles = sa.Table(
     sa.Column("reason", sa.String(64)),
     sa.Column("detail", sa.Text),
     sa.Column("ready_at", Moment, nullable=False),
+    sa.Column("turn_at", Moment),  # its place in its site's line; None: not in it, or waiting for ``ready_at``
     sa.Column("lease_token", sa.String(36)),
     sa.Column("lease_until", Moment),
     sa.Column("begun", sa.Boolean, nullable=False, server_default=sa.false()),  # a stage is at work under this lease
@@ -180,21 +243,20 @@ articles = sa.Table(
     sa.Column("spooled", sa.Boolean, nullable=False, server_default=sa.false()),  # upkeep still has to sweep
     sa.UniqueConstraint("article_id", "revision"),
 )
-sa.Index(  # a site's most urgent, then oldest
-    "ix_articles_line", articles.c.host, articles.c.state, articles.c.priority.desc(), articles.c.ready_at
-)
+AFTER_THE_NEWS = -10_000  # priority of what came of the archive: below every feed's own, which end at -1,000
 _ENDED = ("published", "duplicate", "rejected", "quarantined", "imported")
-for _name, _others in (  # what dispatch picks from: what waits for its site, and what is past that
-    ("waiting", ("downloaded", "extracted", "pictured", "archived", *_ENDED)),
-    ("further", ("discovered", *_ENDED)),
+_LINED = articles.c.turn_at.is_not(None)
+_IN_LINE = (articles.c.host, articles.c.priority.desc(), articles.c.turn_at, articles.c.id)
+# Negated: of "state IN" SQLite would rather take ``ix_articles_state_ready_at``, and sort all it finds.
+_AWAY = sa.and_(articles.c.state.not_in(("downloaded", "extracted", "pictured", "archived", *_ENDED)), ~_LINED)
+_FURTHER = articles.c.state.not_in(("discovered", *_ENDED))
+for _name, _by, _which in (  # what dispatch picks from
+    ("line", _IN_LINE, sa.and_(_LINED, articles.c.priority > AFTER_THE_NEWS)),  # each site's news, in order
+    ("behind", _IN_LINE, sa.and_(_LINED, articles.c.priority <= AFTER_THE_NEWS)),  # and what is no news
+    ("away", (articles.c.ready_at,), _AWAY),  # what comes (back) into its site's line
+    ("further", (articles.c.priority.desc(), articles.c.ready_at), _FURTHER),  # what is past its download
 ):
-    sa.Index(  # negated: of "state IN" SQLite would rather take ``ix_articles_state_ready_at``, and sort all it finds
-        f"ix_articles_{_name}",
-        articles.c.priority.desc(),
-        articles.c.ready_at,
-        postgresql_where=articles.c.state.not_in(_others),
-        sqlite_where=articles.c.state.not_in(_others),
-    )
+    sa.Index(f"ix_articles_{_name}", *_by, postgresql_where=_which, sqlite_where=_which)
 sa.Index("ix_articles_state_ready_at", articles.c.state, articles.c.ready_at)
 sa.Index(
     "ix_articles_lease_until",

@@ -31,7 +31,14 @@ HEARTBEAT_SCHEMA = "newsmill.heartbeat/1"
 
 Kind = Literal["published", "updated", "withdrawn"]
 EventName = Literal[
-    "item.discovered", "item.rejected", "article.quarantined", "feed.failing", "feed.silent", "feed.recovered"
+    "item.discovered",
+    "item.rejected",
+    "article.quarantined",
+    "feed.failing",
+    "feed.silent",
+    "feed.recovered",
+    "feed.gone",
+    "feed.moved",
 ]
 
 _TYPES = {  # CloudEvents' type, less the kind or the event's name
@@ -96,6 +103,7 @@ class Publication:
     simhash: str | None = None
     near_duplicate_of: str | None = None  # article id
     robots: str | None = None
+    x_robots_tag: str | None = None
     archive: ArchiveKeys
     change: Change | None = None
     replay: bool = False
@@ -159,6 +167,7 @@ def build_message(record: ArticleRecord, picture: Picture | None, publication: P
         "access": {"paywalled": record.access.paywalled, "partial": record.access.partial},
         "rights": {
             "robots": publication.robots,
+            "x_robots_tag": publication.x_robots_tag,
             "licence": record.licence,
             "tdm_reservation": record.tdm_reservation,
         },
@@ -312,6 +321,7 @@ _CUTS: tuple[tuple[tuple[str, ...], Callable[[Any], Any]], ...] = (
     (("url_final",), _nothing),
     (("rights", "licence"), _nothing),
     (("rights", "tdm_reservation"), _nothing),
+    (("rights", "x_robots_tag"), _nothing),
     (("sightings",), _first(1, 0)),
     (("title",), _start(100)),
     (_WARNINGS, _first(0, 0)),

@@ -11,9 +11,11 @@ from worker.stages.dispatch import Batch, Dispatched, dispatch, tick, unstarted
 from worker.stages.download import download
 from worker.stages.extract import extract
 from worker.stages.picture import picture
-from worker.stages.poll import DuePolls, Polled, Polls, due, poll, repoll, unpolled
+from worker.stages.poll import DuePolls, Polls, due, poll, repoll, unpolled
+from worker.stages.polled import Polled
 from worker.stages.publish import publish
 from worker.stages.upkeep import upkeep
+from worker.stages.websub import Asked, ask_hubs, change_subscriptions
 
 # In the order of the line: the state a stage takes articles in, its name, itself.
 LINE = (
@@ -26,6 +28,7 @@ LINE = (
 
 __all__ = [
     "LINE",
+    "Asked",
     "Batch",
     "Compaction",
     "Deps",
@@ -34,6 +37,8 @@ __all__ = [
     "Polled",
     "Polls",
     "archive",
+    "ask_hubs",
+    "change_subscriptions",
     "compact",
     "compact_round",
     "dispatch",

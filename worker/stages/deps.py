@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import threading
 import time
 import zlib
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import takewhile
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 from sqlalchemy.engine import Connection
@@ -21,6 +23,7 @@ from sqlalchemy.engine import Connection
 from config.settings import Settings
 from worker.archive.store import MissingObjectError, Store
 from worker.errors import NewsmillError, RetryableError, UnavailableError
+from worker.fetch.gates import Gates
 from worker.fetch.http import Fetcher
 from worker.ledger import articles, feeds, hosts
 from worker.ledger.session import Ledger
@@ -29,24 +32,44 @@ from worker.model import Outgoing, State
 from worker.publish.broker import Failed, Outcome
 from worker.publish.message import EventName, event_message, outgoing_event
 from worker.retry import Pause, RetryAt, RetryPolicy, SetAside, verdict
-from worker.urls import gate_key
 
 log = logging.getLogger("newsmill")
 
 T = TypeVar("T")
 R = TypeVar("R")
 Save = Callable[[Connection], R]  # what an item's work came to, to be saved in whichever transaction is next
+Together = Callable[[Connection, Sequence[Save[R]]], list[R]]
 Done = Mapping[str, Any] | Save[bool]  # what a row's stage came to: the values it goes on with, or a save of its own
 
 LEDGER_PATIENCE_S = 60.0  # nothing can be done without the ledger, so a stage waits this long for it
 STOP_GRACE_S = 8.0  # what is under way may end, once we are asked to stop
 BATCH_GRACE_S = 10.0  # beyond a fetch's own limit: no item holds its companions up for longer
+COMPANY_S = 1.0  # in a worker: most sites answer within it; a time-out takes tens, and companions with it
+GATHER_S = 0.05  # what ends within that is saved together
 PAUSE_S = 10.0  # until a stage tries our own store or broker again; doubles while they stay away
 PAUSE_CAP_S = 600.0
 ASKING_STAGES = frozenset({"download", "picture"})
 FETCHED_AGAIN = 3  # times in a row that a page is fetched anew because the store lost it
 HAPPENED = "newsmill.happened"  # where a transaction notes what operators are told once it is committed
 _ENDS: Mapping[State, EventName] = {State.REJECTED: "item.rejected", State.QUARANTINED: "article.quarantined"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alone(Generic[T, R]):
+    """How an item goes on that takes longer than its companions may wait.
+
+    ``meanwhile``: what it counts for in the batch; ``afterwards``: saved behind what it came to, since no chain is
+    waiting for it; ``then``: called after that.
+    """
+
+    meanwhile: Callable[[T], R]
+    afterwards: Callable[[Connection, T], None]
+    then: Callable[[], None]
+
+
+def run_all(tx: Connection, saves: Sequence[Save[R]]) -> list[R]:
+    """Run saves one after the other."""
+    return [save(tx) for save in saves]
 
 
 class Output(Protocol):
@@ -76,12 +99,15 @@ class Deps:
     ledger: Ledger
     store: Store
     fetcher: Fetcher
+    gates: Gates
     publisher: Output
     clock: Callable[[], datetime]
     dice: Callable[[], float]  # [0, 1)
     report: Report
     threads: ThreadPoolExecutor
     stopping: threading.Event = field(default_factory=threading.Event)
+    company_s: float = math.inf  # so long an item may keep its companions (and this process) before it goes on alone
+    left: dict[int, Save[Any]] = field(default_factory=dict)  # those that went on alone: how to give each one up
     robots_cache: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -148,47 +174,97 @@ class Deps:
         *,
         give_up: Callable[[T], Save[R]],
         failed: Callable[[T, Exception], Save[R]],
+        together: Together[R] = run_all,
+        then: Callable[[Sequence[R]], None] = lambda _: None,
+        alone: Alone[T, R] | None = None,
     ) -> list[R]:
-        """``work`` on each item in threads, each saved when it ends, together with what ended meanwhile.
+        """``work`` on each item in threads, each saved when it ends, together with what ends within GATHER_S.
 
         When this process is asked to stop, what is not done after STOP_GRACE_S is given up: its thread goes on, but
         ``give_up`` lets the row go, so that whatever the thread still does is done for nobody. What takes longer than
         any fetch may, has ``failed``, as has what raises or cannot be saved: it costs no companion anything.
 
+        Args:
+            together: Runs several saves in one transaction; one result for each, in order.
+            then: Told what was saved, while others are still at work.
+            alone: What has not ended after ``company_s`` goes on so, if it may: its thread saves it when it ends.
+
         Returns: what the saves returned, in the order of the items.
         Raises: UnavailableError: the ledger cannot be written.
         """
-        places = {self.threads.submit(work, item): place for place, item in enumerate(items)}
-        results: dict[int, R] = {}
-        over_at = time.monotonic() + self.settings.fetch_timeout_s + BATCH_GRACE_S
-        stop_at: float | None = None
-        pending = set(places)
-        while pending:
-            done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
-            ended = [
-                (place, self._outcome(future, items[place], failed))
-                for future, place in places.items()
-                if future in done
+        began_at = time.monotonic()
+        ended = _Ended[R](len(items))
+        for place, item in enumerate(items):
+            self.threads.submit(ended.add, place, work, item)
+
+        def kept(came: Sequence[tuple[int, Save[R] | Exception]]) -> dict[int, R]:
+            saves = [
+                (place, outcome if callable(outcome) else failed(items[place], outcome)) for place, outcome in came
             ]
-            saved = self.saved_all(ended, _run_all, lambda one, error: failed(items[one[0]], error))
-            results |= zip((place for place, _ in ended), saved, strict=True)
+            saved = self.saved_all(
+                saves,
+                lambda tx, some: together(tx, [save for _, save in some]),
+                lambda one, error: failed(items[one[0]], error),
+            )
+            then(saved)
+            return dict(zip((place for place, _ in saves), saved, strict=True))
+
+        results: dict[int, R] = {}
+        stop_at: float | None = None
+        while len(results) < len(items):
+            results |= kept(ended.gathered())
+            now = time.monotonic()
             if self.stopping.is_set():
-                stop_at = stop_at or time.monotonic() + STOP_GRACE_S
-                if time.monotonic() >= stop_at:
+                stop_at = stop_at or now + STOP_GRACE_S
+                if now >= stop_at:
                     break
-            elif time.monotonic() >= over_at:
+            elif now >= began_at + self.settings.fetch_timeout_s + BATCH_GRACE_S:
                 break
-        for place in sorted(places[future] for future in pending):
+            elif alone and now >= began_at + self.company_s and self._has_room(len(items) - len(results)):
+                slow = {place: items[place] for place in range(len(items)) if place not in results}
+                results |= kept(self._gone_alone(ended, slow, alone, give_up, kept))
+                results = {place: alone.meanwhile(item) for place, item in slow.items()} | results
+        for place in (place for place in range(len(items)) if place not in results):
             late = RetryableError("timeout: the batch's time was over")
             results[place] = self.saved(give_up(items[place]) if self.stopping.is_set() else failed(items[place], late))
         return [results[place] for place in range(len(items))]
 
-    @staticmethod
-    def _outcome(future: Future[Save[R]], item: T, failed: Callable[[T, Exception], Save[R]]) -> Save[R]:
-        try:
-            return future.result()
-        except Exception as error:  # noqa: BLE001 - settled, and by that logged and reported
-            return failed(item, error)
+    def _gone_alone(
+        self,
+        ended: _Ended[R],
+        slow: Mapping[int, T],
+        alone: Alone[T, R],
+        give_up: Callable[[T], Save[R]],
+        kept: Callable[[Sequence[tuple[int, Save[R] | Exception]]], Any],
+    ) -> list[tuple[int, Save[R] | Exception]]:
+        """Leave what is at work to its threads. Returns: what came at the last moment."""
+
+        def finish(place: int, outcome: Save[R] | BaseException) -> None:
+            self.left.pop(id(slow[place]), None)
+            if not callable(outcome) and not isinstance(outcome, Exception):
+                return  # this process is ending
+            try:
+                kept([(place, outcome)])
+                self.saved(lambda tx: alone.afterwards(tx, slow[place]))
+                alone.then()
+            except Exception:
+                log.exception("item.unsaved")  # its lease runs out
+
+        self.left.update((id(item), give_up(item)) for item in slow.values())
+        came = ended.leave(finish)
+        for place, _ in came:
+            self.left.pop(id(slow[place]), None)
+        return came
+
+    def _has_room(self, count: int) -> bool:
+        """May so many more go on alone? The pool has as many threads again, so that a new batch starts at once."""
+        return 0 < count <= self.settings.batch - len(self.left)
+
+    def give_up_left(self) -> None:
+        """Let go of what went on alone, because this process is asked to stop."""
+        for key in list(self.left):
+            if (save := self.left.pop(key, None)) is not None:
+                self.saved(save)
 
     def saved_all(
         self,
@@ -218,8 +294,54 @@ class Deps:
         return secrets.token_hex(16)
 
 
-def _run_all(tx: Connection, saves: Sequence[tuple[int, Save[R]]]) -> list[R]:
-    return [save(tx) for _, save in saves]
+class _Ended(Generic[R]):
+    """What threads came to, until it is gathered."""
+
+    def __init__(self, expected: int) -> None:
+        self._expected = expected
+        self._came: deque[tuple[int, Save[R] | BaseException]] = deque()
+        self._finish: Callable[[int, Save[R] | BaseException], None] | None = None
+        self._all = threading.Event()
+        self._lock = threading.Lock()
+
+    def add(self, place: int, work: Callable[[T], Save[R]], item: T) -> None:
+        """Run ``work`` and keep what it came to; for a thread of the pool."""
+        try:
+            outcome: Save[R] | BaseException = work(item)
+        except BaseException as error:  # noqa: BLE001 - told to the thread that waits, and settled or raised there
+            outcome = error
+        with self._lock:
+            finish = self._finish
+            if finish is None:
+                self._came.append((place, outcome))
+            self._expected -= 1
+            if not self._expected:
+                self._all.set()
+        if finish is not None:
+            finish(place, outcome)
+
+    def leave(self, finish: Callable[[int, Save[R] | BaseException], None]) -> list[tuple[int, Save[R] | Exception]]:
+        """From now on threads call ``finish`` with what they come to. Returns: what came before."""
+        with self._lock:
+            self._finish = finish
+        return self._drained()
+
+    def gathered(self) -> list[tuple[int, Save[R] | Exception]]:
+        """What came since the last time, waited for GATHER_S at most; in the order of the items.
+
+        Waking up for each one alone would cost as much as what it came to: threads that end hand over one by one.
+        """
+        self._all.wait(GATHER_S)
+        return self._drained()
+
+    def _drained(self) -> list[tuple[int, Save[R] | Exception]]:
+        came: list[tuple[int, Save[R] | Exception]] = []
+        while self._came:
+            place, outcome = self._came.popleft()
+            if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
+                raise outcome
+            came.append((place, outcome))
+        return sorted(came, key=lambda one: one[0])
 
 
 def begin(deps: Deps, ids: Sequence[int], *, token: str, state: State) -> list[Row]:
@@ -277,8 +399,9 @@ def settle(deps: Deps, tx: Connection, row: Row, stage: str, error: Exception) -
         if row.url is None or _in_a_row(row, trouble) >= FETCHED_AGAIN:
             end(deps, tx, row, state=State.QUARANTINED, reason="store-lost", detail=detail)
             return
-        hosts.ensure(tx, [gate_key(row.url)], now=now)
-        articles.let_go(tx, row, ready_at=now, counted=True, trouble=trouble, values=_from_the_start(row))
+        host = deps.gates.key(row.url)
+        hosts.ensure(tx, [host], now=now)
+        articles.let_go(tx, row, ready_at=now, counted=True, trouble=trouble, values=_from_the_start(host))
     elif isinstance(decision, Pause):
         articles.let_go(tx, row, ready_at=now + pause(row, trouble), counted=False, trouble=trouble)
     elif isinstance(decision, RetryAt):
@@ -299,9 +422,9 @@ def _in_a_row(row: Row, trouble: Mapping[str, str]) -> int:
     return sum(1 for _ in takewhile(lambda one: (one["stage"], one["reason"]) == same, reversed(row.troubles)))
 
 
-def _from_the_start(row: Row) -> dict[str, Any]:
+def _from_the_start(host: str) -> dict[str, Any]:
     """What makes a row go back to its page: the store lost what an earlier stage had put there."""
-    home = {"host": gate_key(row.url), "fetch_url": None}
+    home = {"host": host, "fetch_url": None}
     return {"state": State.DISCOVERED, "attempts": 0, "exchange": None, "picture": None, **home}
 
 
@@ -315,6 +438,21 @@ def settled(deps: Deps, row: Row, stage: str, error: Exception) -> Save[bool]:
         return False
 
     return save
+
+
+def out_of_its_chain(further: Callable[[], None], row_of: Callable[[T], Row]) -> Alone[T, bool]:
+    """How an article goes on whose site is slow: no chain waits for it, so dispatch starts it again from its new state.
+
+    Args:
+        further: Called when there is something to dispatch.
+        row_of: An item's row.
+    """
+
+    def free(tx: Connection, item: T) -> None:
+        row = row_of(item)
+        articles.unlease(tx, row.lease_token, [row.id])
+
+    return Alone(meanwhile=lambda _: False, afterwards=free, then=further)
 
 
 def released(deps: Deps, row: Row) -> Save[bool]:

@@ -96,7 +96,7 @@ def _leased(deps: Deps, tx: Connection, group: Sequence[Ready], now: datetime) -
     ids = articles.lease(tx, group, token=token, now=now, until=until, slot_until=until)
     if not ids:
         return None
-    return Batch(ids=tuple(ids), token=token, state=group[0].state, label=label([row.label for row in group]))
+    return Batch(ids=tuple(ids), token=token, state=group[0].state, label=label(group[0].label, more=len(group) - 1))
 
 
 def chains(ready: Sequence[Ready], *, batch: int, idle_children: int) -> list[list[Ready]]:
@@ -131,10 +131,9 @@ def _spread(rows: Sequence[Ready], size: int, *, apart: bool) -> list[list[Ready
     return groups
 
 
-def label(labels: Sequence[str]) -> str:
+def label(first: str, *, more: int) -> str:
     """How Flower shows a list of ids: the first feed and URL, and how many more."""
-    more = f", +{len(labels) - 1}" if len(labels) > 1 else ""
-    return f"{labels[0]}{more}" if labels else "-"
+    return f"{first}, +{more}" if more else first
 
 
 def unstarted(deps: Deps, batches: Sequence[Batch]) -> None:

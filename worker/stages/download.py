@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy.engine import Connection
 
 from worker.archive.exchange import exchange_records
 from worker.errors import NewsmillError, QuarantineError, RetryableError, UnavailableError
-from worker.extract.feedtext import is_full_text
-from worker.fetch.classify import VerdictKind, judge, media_kind
+from worker.extract.feedtext import Habit, is_full_text
+from worker.extract.habit import Tally, habit_of
+from worker.fetch.classify import START_BYTES, MediaKind, VerdictKind, judge, media_kind
 from worker.fetch.coding import decoded_body
 from worker.fetch.http import FetchRequest
+from worker.fetch.robots import robots_tag
 from worker.ledger import articles, feeds, hosts
 from worker.ledger.tables import Row
 from worker.model import Entry, Exchange, Hop, State
 from worker.stages import spool
-from worker.stages.deps import Deps, Save, end, released, settled, told, unpacked
+from worker.stages.deps import Deps, Save, end, out_of_its_chain, released, settled, told, unpacked
 from worker.stages.spool import Spooled
 from worker.stages.visit import Lesson, NotYetError, RobotsSayNo, Visited, pace_of, save_lesson, visit
-from worker.urls import gate_key
 
 PAGE_ACCEPT = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5"
-SNIFFED_BYTES = 4096
-FULL_TEXT_FEED = 0.8  # share of whole articles from which on a feed counts as a full-text feed
 MAX_VISITS = 6  # of one article, before redirects from site to site are taken for a loop
 FULL_TEXT_ATTEMPTS = 2  # an article whose text the feed gave does not wait longer than this for its page
 
 # Expected ends, no fault of anybody: the outcome's name.
 REJECTED_STATUS = {401: "forbidden", 402: "forbidden", 403: "forbidden", 404: "gone", 410: "gone", 451: "forbidden"}
-PAGE_KINDS = frozenset({"html", "xml", "text", "empty"})
+PAGE_KINDS: frozenset[MediaKind] = frozenset({"html", "xml", "text", "empty"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +44,10 @@ class _Page:
     robots: str | None = None  # what robots.txt said, if it was asked
 
 
-def download(deps: Deps, ids: Sequence[int], *, token: str) -> list[int]:
+def download(deps: Deps, ids: Sequence[int], *, token: str, further: Callable[[], None] = lambda: None) -> list[int]:
     """Fetch the pages of these articles side by side; each is committed when it ends.
+
+    ``further``: called when a page came that the others did not wait for, so that dispatch may go on with it.
 
     Returns: the ids that went well, in order.
     """
@@ -55,10 +56,11 @@ def download(deps: Deps, ids: Sequence[int], *, token: str) -> list[int]:
     def start(tx: Connection) -> tuple[list[Row], dict[str, Row]]:
         until = deps.working_until(now)
         begun = articles.begin(tx, ids, token=token, state=State.DISCOVERED, until=until)
-        known, wait = hosts.start(tx, [row.host for row in begun], now=now, pace_of=pace_of(deps))
-        ready = [row for row in begun if row.host not in wait]
+        mine = [row for row in begun if not _moved(deps, tx, row, now)]
+        known, wait = hosts.start(tx, [row.host for row in mine], now=now, pace_of=pace_of(deps))
+        ready = [row for row in mine if row.host not in wait]
         hosts.at_work(tx, [articles.holder(token, row.id) for row in ready], expires_at=until)
-        for row in begun:
+        for row in mine:
             if row.host in wait:  # the chain stood in the queue while somebody else asked this site
                 articles.let_go(tx, row, ready_at=wait[row.host], counted=False)
                 hosts.give_back(tx, row.host, holder=articles.holder(token, row.id))
@@ -70,8 +72,20 @@ def download(deps: Deps, ids: Sequence[int], *, token: str) -> list[int]:
         rows,
         give_up=lambda row: released(deps, row),
         failed=lambda row, error: settled(deps, row, "download", error),
+        alone=out_of_its_chain(further, lambda row: row),
     )
     return [row.id for row, well in zip(rows, went_well, strict=True) if well]
+
+
+def _moved(deps: Deps, tx: Connection, row: Row, now: datetime) -> bool:
+    """A row whose site has another gate than when it was written (the list of gates changed) goes and waits there."""
+    host = deps.gates.key(row.fetch_url or row.url)
+    if host == row.host:
+        return False
+    hosts.ensure(tx, [host], now=now)
+    hosts.give_back(tx, row.host, holder=articles.holder(row.lease_token, row.id))
+    articles.let_go(tx, row, ready_at=now, counted=False, values={"host": host})
+    return True
 
 
 def _download(deps: Deps, row: Row, host_row: Row) -> Save[bool]:
@@ -129,7 +143,11 @@ def _visit(deps: Deps, row: Row) -> _Page:
 def page_request(deps: Deps, url: str) -> FetchRequest:
     settings = deps.settings
     return FetchRequest(
-        url=url, accept=PAGE_ACCEPT, cap_bytes=settings.page_cap_bytes, total_timeout_s=settings.fetch_timeout_s
+        url=url,
+        accept=PAGE_ACCEPT,
+        cap_bytes=settings.page_cap_bytes,
+        total_timeout_s=settings.fetch_timeout_s,
+        kinds=PAGE_KINDS,
     )
 
 
@@ -150,7 +168,7 @@ def page_problem(seen: Visited, now: datetime) -> str | None:
 
 def body_problem(hop: Hop) -> str | None:
     """Why a body is none that we read; by its first bytes, not by its label."""
-    start = decoded_body(hop, SNIFFED_BYTES)
+    start = decoded_body(hop, START_BYTES)
     kind = media_kind(hop.header("Content-Type"), start)
     return None if kind in PAGE_KINDS else f"unsupported-{kind}"
 
@@ -158,16 +176,16 @@ def body_problem(hop: Hop) -> str | None:
 def _feed_has_it(deps: Deps, row: Row) -> bool:
     """Is the feed's own text the article, so that the page can be done without?"""
     entry, feed = deps.loaded(lambda tx: (entry_of(tx, row.id), feeds.by_ids(tx, [row.feed_id])[row.feed_id]))
-    return entry is not None and is_full_text(entry, fulltext=without_page(feed), page_text=None)
+    return entry is not None and is_full_text(entry, fulltext=feed.fulltext, page_text=None, habit=habit_of_feed(feed))
 
 
-def without_page(feed: Row) -> Literal["auto", "always", "never"]:
-    """How far a feed's text is believed when there is no page to hold it against.
-
-    A feed whose texts are nearly all whole articles is a full-text feed: its short items are short articles.
-    """
-    known_as_full = feed.wishes.get("full_text_share", 0.0) >= FULL_TEXT_FEED
-    return "always" if feed.fulltext == "auto" and known_as_full else feed.fulltext
+def habit_of_feed(feed: Row) -> Habit:
+    """What the ledger remembers of a feed's texts, and of its articles' pages."""
+    return habit_of(
+        Tally(**(feed.full_text or {})),
+        full_text_share=feed.wishes.get("full_text_share", 0.0),
+        endings=feed.wishes.get("endings", ()),
+    )
 
 
 def entry_of(connection: Connection, article_pk: int) -> Entry | None:
@@ -236,7 +254,12 @@ def _kept(deps: Deps, row: Row, page: _Page) -> _Kept:
         return _Kept(note={**_earlier(row), **facts}, spooled=None)
     final = page.exchange.final
     kept = _spooled(deps, row, page.exchange.hops)
-    seen = {"status": final.status, "url_final": final.url, "truncated": final.truncated}
+    seen = {
+        "status": final.status,
+        "url_final": final.url,
+        "truncated": final.truncated,
+        "x_robots_tag": robots_tag(final.headers, deps.settings.user_agent),
+    }
     return _Kept(note={**kept.note, **seen, **facts}, spooled=kept.spooled)
 
 
@@ -267,7 +290,7 @@ def _later(deps: Deps, row: Row, wait: NotYetError) -> Save[bool]:
         visits = kept.note["visits"]
         if visits > MAX_VISITS:
             raise QuarantineError("redirect-loop", f"redirected from site to site {visits} times: {row.url}")
-        values = {"fetch_url": wait.url, "host": gate_key(wait.url), "exchange": kept.note, "spooled": True}
+        values = {"fetch_url": wait.url, "host": deps.gates.key(wait.url), "exchange": kept.note, "spooled": True}
 
     def save(tx: Connection) -> bool:
         hosts.give_back_all(tx, holder=articles.holder(row.lease_token, row.id))

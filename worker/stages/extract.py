@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,12 +13,13 @@ from sqlalchemy.engine import Connection
 from worker.archive.exchange import read_exchange
 from worker.errors import QuarantineError
 from worker.extract.compare import Comparison, compare
+from worker.extract.habit import Tally
 from worker.ledger import articles, feeds, reprocessings
 from worker.ledger.tables import Row
 from worker.model import ArticleRecord, Entry, Hop, State
 from worker.stages import spool
 from worker.stages.deps import Deps, Done, Save, begin, end, packed, released, save_done, settled, unpacked
-from worker.stages.revisions import Earlier, change_of, earlier_or_published, read
+from worker.stages.revisions import Earlier, change_of, earlier_or_published, reading
 from worker.text import text_sha256
 from worker.urls import article_id_of, canonical_url
 
@@ -61,6 +63,7 @@ class _Found:
 
     record: ArticleRecord
     body: bytes  # the record as it is kept
+    feed_was_whole: bool | None = None  # what the page said of the feed's text; None: nothing new
     before: Row | None = None
     comparison: Comparison | None = None  # with the revision before
     is_evidence: bool = False  # the archive has no page of the article yet
@@ -79,7 +82,22 @@ def _save_all(deps: Deps, tx: Connection, read: Sequence[_Read]) -> list[bool]:
     went_well = save_done(deps, tx, done, state=State.EXTRACTED)
     going_on = {row.id for (row, _), well in zip(done, went_well, strict=True) if well}
     articles.save_records(tx, {article_pk: body for article_pk, body in bodies.items() if article_pk in going_on})
+    _learn(tx, [one for one in read if one.row.id in going_on])
     return went_well
+
+
+def _learn(tx: Connection, read: Sequence[_Read]) -> None:
+    """Remember, per feed, whether its texts were all that the pages had: judged by when there is no page."""
+    verdicts = defaultdict[int, list[bool]](list)
+    for one in read:
+        if not callable(one.outcome) and one.outcome.feed_was_whole is not None:
+            verdicts[one.row.feed_id].append(one.outcome.feed_was_whole)
+    for feed_id, row in sorted(feeds.by_ids(tx, list(verdicts)).items()):
+        before = tally = Tally(**(row.full_text or {}))
+        for was_whole in verdicts[feed_id]:
+            tally = tally.after(was_whole=was_whole)
+        if tally != before:
+            feeds.learn_full_text(tx, feed_id, asdict(tally))
 
 
 def _load(tx: Connection, rows: Sequence[Row]) -> dict[int, _Input]:
@@ -106,9 +124,11 @@ def _extract(deps: Deps, row: Row, given: _Input) -> _Found | Save[bool]:
         entry = unpacked(given.entry, Entry) if given.entry is not None else None
         cap_bytes = deps.settings.page_cap_bytes
         page = _page(deps, row, given, was)
-        record = read(page, entry, row, given.feed, cap_bytes=cap_bytes)
+        was_read = reading(page, entry, row, given.feed, cap_bytes=cap_bytes)
+        record = was_read.record
         if was is None:
-            return _Found(record=record, body=packed(record))
+            lesson = _lesson(given.feed, was_read.feed_was_whole)
+            return _Found(record=record, body=packed(record), feed_was_whole=lesson)
         return _Found(
             record=record,
             body=packed(record),
@@ -118,6 +138,13 @@ def _extract(deps: Deps, row: Row, given: _Input) -> _Found | Save[bool]:
         )
     except Exception as error:  # noqa: BLE001 - costs its own article only; logged, reported and settled
         return settled(deps, row, "extract", error)
+
+
+def _lesson(feed: Row, feed_was_whole: bool | None) -> bool | None:
+    """What the page said of the feed's text, if that is worth remembering."""
+    tally = Tally(**(feed.full_text or {}))
+    is_news = feed_was_whole is not None and tally.after(was_whole=feed_was_whole) != tally
+    return feed_was_whole if is_news else None
 
 
 def _page(deps: Deps, row: Row, given: _Input, was: Earlier | None) -> Hop | None:

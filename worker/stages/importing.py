@@ -32,8 +32,7 @@ from worker.feeds.dates import EARLIEST
 from worker.feeds.feedlist import slug_from
 from worker.feeds.select import EntryKeys, keys_of
 from worker.ledger import feeds, imports
-from worker.ledger.articles import AFTER_THE_NEWS
-from worker.ledger.tables import Row
+from worker.ledger.tables import AFTER_THE_NEWS, Row
 from worker.model import ArticleRecord, Entry, State
 from worker.stages.archive import SOFTWARE
 from worker.stages.deps import Deps, packed
@@ -166,7 +165,7 @@ def _read(deps: Deps, found: Found, slug: str, feed_title: str | None) -> _Read 
     if entry.url is None:
         return Imported(path=found.path, outcome=Outcome.NO_URL, detail="its address is none that can be requested")
     try:
-        record = read_article(b"", entry.url, None, entry, fulltext="always")
+        record = read_article(b"", entry.url, None, entry, fulltext="always").record
     except Exception as error:  # noqa: BLE001 - a bug of ours costs this file only; reported
         deps.report(error, stage="import", tags={"path": str(found.path)})
         return Imported(path=found.path, outcome=Outcome.FAILED, detail=f"{type(error).__name__}: please report it")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,7 +19,7 @@ from worker.ledger import articles
 from worker.ledger.tables import Row
 from worker.model import ImageCandidate, Picture, State
 from worker.stages import spool
-from worker.stages.deps import Deps, Done, Save, begin, released, save_done, settled, told
+from worker.stages.deps import Deps, Done, Save, begin, out_of_its_chain, released, save_done, settled, told
 from worker.stages.extract import load_record
 from worker.stages.spool import Spooled
 from worker.stages.visit import NotYetError, RobotsSayNo, save_lesson, visit
@@ -29,8 +29,13 @@ PATIENCE_S = 10.0  # an article waits no longer than this for its picture
 MAX_TRIES = 4  # addresses asked for one picture: candidates and their proxies
 
 
-def picture(deps: Deps, ids: Sequence[int], *, token: str) -> list[int]:
-    """Fetch the lead pictures side by side. Returns: the ids that went well, in order."""
+def picture(deps: Deps, ids: Sequence[int], *, token: str, further: Callable[[], None] = lambda: None) -> list[int]:
+    """Fetch the lead pictures side by side.
+
+    ``further``: called when an article is done that the others did not wait for, so that dispatch may go on with it.
+
+    Returns: the ids that went well, in order.
+    """
     rows = begin(deps, ids, token=token, state=State.EXTRACTED)
     if not rows:
         return []
@@ -58,6 +63,7 @@ def picture(deps: Deps, ids: Sequence[int], *, token: str) -> list[int]:
         fetching,
         give_up=lambda wanted: released(deps, wanted.row),
         failed=lambda wanted, error: _failed(deps, wanted, error),
+        alone=out_of_its_chain(further, lambda wanted: wanted.row),
     )
     went_well |= {wanted.row.id for wanted, well in zip(fetching, done, strict=True) if well}
     return [row.id for row in rows if row.id in went_well]

@@ -181,6 +181,7 @@ def _publication(row: Row, read: _Read, sequence: int, sightings: Sequence[Row])
         text_sha256=row.text_sha256,
         simhash=read.simhash,
         robots=exchange.get("robots"),
+        x_robots_tag=exchange.get("x_robots_tag"),
         archive=ArchiveKeys(
             warc=page["warc"],
             record_id=page["record_id"],

@@ -37,7 +37,7 @@ from worker.stages.deps import Deps, packed, unpacked
 from worker.stages.picture import named, picture_of
 from worker.stages.revisions import Earlier, change_of, earlier, earlier_or_published, has_page, read
 from worker.text import text_sha256
-from worker.urls import gate_key, picture_key
+from worker.urls import picture_key
 
 log = logging.getLogger("newsmill")
 
@@ -46,6 +46,7 @@ AT_ONCE = 25  # articles whose bundles are in memory together
 SAVED_AT_ONCE = 200  # articles whose revisions are: their records are in memory, and how far the run is, is saved too
 NOTED_EVERY_S = 5.0  # how often a comparison's progress is saved
 WORST_KEPT = 20
+NOTED = ("status", "url_final", "truncated", "x_robots_tag", "robots", "problem")  # what an exchange's note keeps of it
 LISTED = 200  # articles of a kind that are named; all are counted
 NOT_ASKED_FOR = "not fetched: it was found in the archive"
 ASKED_AGAIN_AFTER = timedelta(days=1)  # a page that a re-fetch did not bring is left alone for so long
@@ -249,7 +250,7 @@ def _to_fetch(deps: Deps, row: Row) -> _Looked:
     if row.asked_at is not None and row.asked_at > deps.clock() - ASKED_AGAIN_AFTER:
         return _Looked(row=row, what="asked")
     entry = earlier_or_published(deps, row).entry
-    values = {"state": State.DISCOVERED, "host": gate_key(row.url)}
+    values = {"state": State.DISCOVERED, "host": deps.gates.key(row.url)}
     body = packed(entry) if entry is not None else None
     return _Looked(row=row, what="fetch", revision=Revision(base=row, values=values, record=None, entry=body))
 
@@ -263,7 +264,7 @@ def _revision(
     is only named, unless sites may be asked.
     """
     now = deps.clock()
-    note = {name: (row.exchange or {}).get(name) for name in ("status", "url_final", "truncated", "robots", "problem")}
+    note = {name: (row.exchange or {}).get(name) for name in NOTED}
     picture = _picture(row, was, record)
     wanted = record.image_candidates[0] if record.image_candidates else None
     to_picture = run.refetch and picture is None and wanted is not None
@@ -460,7 +461,7 @@ def _saved(deps: Deps, run: Run, tally: Tally, looked: Sequence[_Looked], ids: S
     def save(tx: Connection) -> Tally:
         added = reprocessings.add_revisions(tx, run.selection, revisions, now=now)
         fetching = sum(one.values["state"] == State.DISCOVERED for one in added)
-        retried = articles.retry(tx, became, now=now, host_of=gate_key)
+        retried = articles.retry(tx, became, now=now, host_of=deps.gates.key)
         reprocessings.put_behind(tx, retried)
         done = replace(
             tally,

@@ -11,15 +11,16 @@ import msgspec
 from worker.archive.bundle import BundleRecord, find_payload, read_bundle
 from worker.archive.store import MissingObjectError
 from worker.errors import QuarantineError
-from worker.extract.article import read_article
+from worker.extract.article import Reading, read_article
 from worker.extract.compare import Comparison
+from worker.extract.feedtext import Fulltext
 from worker.fetch.coding import decoded_body
 from worker.ledger import publications
 from worker.ledger.imports import is_imported
 from worker.ledger.tables import Row
 from worker.model import ArticleRecord, Entry, Hop, Picture
 from worker.stages.deps import Deps
-from worker.stages.download import without_page
+from worker.stages.download import habit_of_feed
 from worker.stages.kept import kept_bytes, page_place
 
 
@@ -123,14 +124,19 @@ def _entry_of(row: Row) -> Entry:
 
 
 def read(page: Hop | None, entry: Entry | None, row: Row, feed: Row, *, cap_bytes: int) -> ArticleRecord:
-    """Read the article out of its page and the feed's item, as the feed's settings want it.
+    """As ``reading``, the record alone."""
+    return reading(page, entry, row, feed, cap_bytes=cap_bytes).record
+
+
+def reading(page: Hop | None, entry: Entry | None, row: Row, feed: Row, *, cap_bytes: int) -> Reading:
+    """Read the article out of its page and the feed's item, as the feed's settings and its habits want it.
 
     Raises: RetryableError, QuarantineError: the body cannot be read. Whatever a bug of ours raises.
     """
     html = decoded_body(page, cap_bytes) if page is not None else b""
     url, headers = (page.url, page.headers) if page is not None else (row.url, ())
-    fulltext = "always" if is_imported(row) else feed.fulltext if html else without_page(feed)
-    return read_article(html, url, headers, entry, fulltext=fulltext)
+    fulltext: Fulltext = "always" if is_imported(row) else feed.fulltext
+    return read_article(html, url, headers, entry, fulltext=fulltext, habit=habit_of_feed(feed))
 
 
 def change_of(comparison: Comparison, *, previous: int) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
@@ -27,7 +27,7 @@ from worker.ledger import hosts
 from worker.ledger.tables import Row
 from worker.model import Exchange, Hop
 from worker.stages.deps import Deps
-from worker.urls import authority, display_url, gate_key
+from worker.urls import authority, display_url
 
 log = logging.getLogger("newsmill")
 
@@ -63,20 +63,16 @@ class RobotsSayNo:
 
 def pace_of(deps: Deps) -> hosts.PaceOf:
     """The site's row -> what it may be asked for at the moment."""
-    policy = host_policy(deps)
+    usual = pacing.HostPolicy(delay_s=deps.settings.host_delay_s, connections=deps.settings.host_connections)
 
     def of(row: Row) -> hosts.Pace:
-        state = host_state(row)
+        policy, state = deps.gates.policy(row.host, usual), host_state(row)
         return hosts.Pace(
             delay_s=pacing.effective_delay_s(policy, state, row.crawl_delay_s),
             connections=pacing.effective_connections(policy, state),
         )
 
     return of
-
-
-def host_policy(deps: Deps) -> pacing.HostPolicy:
-    return pacing.HostPolicy(delay_s=deps.settings.host_delay_s, connections=deps.settings.host_connections)
 
 
 def host_state(row: Row) -> pacing.HostState:
@@ -97,6 +93,7 @@ class Lesson:
     outcome: pacing.Outcome
     retry_after_s: float | None = None
     latency_s: float | None = None  # None: no answer came
+    more_requests: int = 0  # beyond the first: they had no start of their own, and are paid for afterwards
     learnt_at: datetime
 
 
@@ -137,7 +134,7 @@ def visit(
     obeys = obey_robots and deps.settings.obey_robots
     ends_at = time.monotonic() + request(url).total_timeout_s  # of all legs together, robots.txt included
     for _leg in range(MAX_LEGS):
-        host = gate_key(url)
+        host = deps.gates.key(url)
         with _slot(deps, host, holder=holder, permitted=permitted, book_until=book_until) as slot:
             rules = None
             if obeys:
@@ -150,13 +147,17 @@ def visit(
                         raise _unreadable(deps, url, rules)
                     return RobotsSayNo(url=url, hops=hops)
             slot.take(url, hops)
-            asked = replace(request(url), total_timeout_s=_left_s(ends_at, url))
+            asked = replace(
+                request(url),
+                total_timeout_s=_left_s(ends_at, url),
+                allow_downgrade=deps.settings.allow_downgrade,
+            )
             try:
                 exchange, lesson = _leg_of(deps, asked, slot, obeys=obeys)
             except RedirectStopped as stop:
                 if not isinstance(stop.__cause__, _NewVisitError):
                     raise
-                slot.give_back(_lesson(deps, slot, stop.exchange_so_far.final))
+                slot.give_back(_lesson(slot, stop.exchange_so_far.final))
                 hops = (*hops, *stop.exchange_so_far.hops)
                 url = stop.next_url
                 permitted = False
@@ -205,6 +206,7 @@ class _Slot:
     holder: str
     held: bool
     book_until: datetime | None
+    more_requests: int = 0  # within the site since the slot was taken: redirects, mostly
     passed_on: bool = False  # the caller gives it back, with its own save
 
     def take(self, url: str, hops: tuple[Hop, ...]) -> None:
@@ -213,16 +215,30 @@ class _Slot:
         at = _place(self.deps, self.host, holder=self.holder, book_until=self.book_until)
         if at is not None:
             raise NotYetError(at, url, hops)
-        self.held = True
+        self.held, self.more_requests = True, 0
 
     def give_back(self, lesson: Lesson | None) -> None:
         if not self.held:
             return
+        if lesson is None and self.more_requests:  # something of ours ended the visit: that says nothing about the site
+            lesson = self.lesson("error")
         if lesson is None:
             self.deps.saved(lambda tx: hosts.give_back(tx, self.host, holder=self.holder))
         else:
-            self.deps.saved(lambda tx: save_lesson(self.deps, tx, lesson))
+            kept = lesson
+            self.deps.saved(lambda tx: save_lesson(self.deps, tx, kept))
         self.held = False
+
+    def lesson(self, outcome: pacing.Outcome, **answer: float | None) -> Lesson:
+        """What this leg's requests come to."""
+        return Lesson(
+            host=self.host,
+            holder=self.holder,
+            outcome=outcome,
+            more_requests=self.more_requests,
+            learnt_at=self.deps.clock(),
+            **answer,
+        )
 
 
 @contextmanager
@@ -232,8 +248,7 @@ def _slot(deps: Deps, host: str, *, holder: str, permitted: bool, book_until: da
     try:
         yield slot
     except FetchFailedError as failed:
-        outcome: pacing.Outcome = "unreachable" if failed.is_unreachable else "error"
-        slot.give_back(Lesson(host=host, holder=holder, outcome=outcome, learnt_at=deps.clock()))
+        slot.give_back(slot.lesson("unreachable" if failed.is_unreachable else "error"))
         raise
     finally:
         if not slot.passed_on:
@@ -244,13 +259,14 @@ def _leg_of(deps: Deps, request: FetchRequest, slot: _Slot, *, obeys: bool) -> t
     """The hops inside one site. Redirects to elsewhere, or past unread robots.txt, need a visit of their own."""
 
     def may_visit(target: str) -> None:
-        if gate_key(target) != slot.host:
+        if deps.gates.key(target) != slot.host:
             raise _NewVisitError
         if obeys and authority(target) != authority(request.url):
             raise _NewVisitError
+        slot.more_requests += 1
 
     exchange = deps.fetcher.fetch(request, may_visit=may_visit)
-    return exchange, _lesson(deps, slot, exchange.final)
+    return exchange, _lesson(slot, exchange.final)
 
 
 _OUTCOMES: dict[VerdictKind, pacing.Outcome] = {
@@ -260,15 +276,12 @@ _OUTCOMES: dict[VerdictKind, pacing.Outcome] = {
 }
 
 
-def _lesson(deps: Deps, slot: _Slot, hop: Hop) -> Lesson:
+def _lesson(slot: _Slot, hop: Hop) -> Lesson:
     answer = judge(hop.status, hop.headers, now=hop.ended_at, sent_validators=True)
-    return Lesson(
-        host=slot.host,
-        holder=slot.holder,
-        outcome=_OUTCOMES.get(answer.kind, "ok"),
+    return slot.lesson(
+        _OUTCOMES.get(answer.kind, "ok"),
         retry_after_s=answer.retry_after_s,
         latency_s=(hop.ended_at - hop.began_at).total_seconds(),
-        learnt_at=deps.clock(),
     )
 
 
@@ -278,19 +291,38 @@ def save_lesson(deps: Deps, tx: Connection, lesson: Lesson, *, known: Row | None
     ``known``: the site's row as it was a moment ago; when nothing changes by it, the row is not touched.
     """
     hosts.give_back(tx, lesson.host, holder=lesson.holder)
-    if known is not None and _after(deps, known, lesson) is None:
-        return
-    row = hosts.load(tx, [lesson.host]).get(lesson.host)
-    after = _after(deps, row, lesson) if row is not None else None
-    if after is None:
-        return
-    state = {
-        "level": after.level,
-        "failures": after.failures,
-        "blocked_until": after.blocked_until,
-        "latency_s": after.latency_s,
-    }
-    hosts.save_state(tx, lesson.host, state, hold_until=after.blocked_until)
+    learn(deps, tx, [lesson], known={lesson.host: known} if known is not None else {})
+
+
+def learn(deps: Deps, tx: Connection, lessons: Sequence[Lesson], *, known: Mapping[str, Row]) -> None:
+    """As ``save_lesson`` for several, without the slots; ``known``: rows of sites by name."""
+    telling = [one for one in lessons if one.host not in known or _tells(deps, known[one.host], one)]
+    rows = hosts.load(tx, [one.host for one in telling]) if telling else {}
+    for one in telling:
+        row = rows.pop(one.host, None) or hosts.load(tx, [one.host]).get(one.host)  # a second one builds on it
+        if row is not None:
+            _learn(deps, tx, row, one)
+
+
+def _tells(deps: Deps, row: Row, lesson: Lesson) -> bool:
+    return lesson.more_requests > 0 or _after(deps, row, lesson) is not None
+
+
+def _learn(deps: Deps, tx: Connection, row: Row, lesson: Lesson) -> None:
+    after = _after(deps, row, lesson)
+    holds = [_paid_until(deps, row, lesson), after.blocked_until if after is not None else None]
+    hold_until = max((hold for hold in holds if hold is not None), default=None)
+    state = asdict(after) if after is not None else {}
+    if state or hold_until is not None:
+        hosts.save_state(tx, lesson.host, state, hold_until=hold_until)
+
+
+def _paid_until(deps: Deps, row: Row, lesson: Lesson) -> datetime | None:
+    """Redirects inside a site are followed at once, as one request; it is left alone for as long as they were due."""
+    if not lesson.more_requests:
+        return None
+    free_at: datetime = max(row.start_after, lesson.learnt_at)
+    return free_at + timedelta(seconds=lesson.more_requests * pace_of(deps)(row).delay_s)
 
 
 def _after(deps: Deps, row: Row, lesson: Lesson) -> pacing.HostState | None:
@@ -376,13 +408,22 @@ def _fetch_robots(deps: Deps, url: str, slot: _Slot, hops: tuple[Hop, ...], *, l
             "failing_since": (failing_since or now) if is_unreachable(status) else None,
         }
         hosts.save_robots(tx, where, values)
-        delay_s = crawl_delay_s(decision.text, deps.settings.user_agent)
+        delay_s = _crawl_delay_s(deps, tx, slot.host, known.text if known is not None else "", decision.text)
         hosts.save_state(tx, slot.host, {"crawl_delay_s": delay_s}, hold_until=None)
         return decision
 
     decision = deps.saved(save)
     slot.give_back(lesson)
     return _believed(deps, where, decision.text, decision.expires_at, decision.available)
+
+
+def _crawl_delay_s(deps: Deps, tx: Connection, host: str, old_text: str, new_text: str) -> float | None:
+    """What a gate keeps when one of the robots.txt behind it was read again: never less than another one asked for."""
+    said_s = crawl_delay_s(new_text, deps.settings.user_agent)
+    kept_s: float | None = hosts.load(tx, [host])[host].crawl_delay_s
+    if kept_s is None or kept_s == crawl_delay_s(old_text, deps.settings.user_agent):
+        return said_s
+    return max(said_s or 0.0, kept_s)
 
 
 def _asked_robots(deps: Deps, where: str, slot: _Slot, left_s: float) -> tuple[int | None, bytes | None, Lesson | None]:
@@ -395,6 +436,7 @@ def _asked_robots(deps: Deps, where: str, slot: _Slot, left_s: float) -> tuple[i
         accept="text/plain,*/*;q=0.5",
         cap_bytes=CAP_BYTES,
         total_timeout_s=min(ROBOTS_TIMEOUT_S, left_s),
+        allow_downgrade=True,  # nothing of ours is at risk, and not to have read it would be taken for a yes
     )
     with _places_elsewhere(deps, slot) as may_visit:
         try:
@@ -408,9 +450,8 @@ def _asked_robots(deps: Deps, where: str, slot: _Slot, left_s: float) -> tuple[i
             log.info("robots.unreachable", extra={"authority": where, "error": str(failed)})
             if failed.cause == "redirect":  # 2.3.1.2: after five of them it may be taken for unavailable
                 return HTTPStatus.NOT_FOUND, None, None
-            outcome: pacing.Outcome = "unreachable" if failed.is_unreachable else "error"
-            return None, None, Lesson(host=slot.host, holder=slot.holder, outcome=outcome, learnt_at=deps.clock())
-    lesson = _lesson(deps, slot, exchange.hops[0])
+            return None, None, slot.lesson("unreachable" if failed.is_unreachable else "error")
+    lesson = _lesson(slot, exchange.hops[0])
     try:
         return exchange.final.status, decoded_body(exchange.final, CAP_BYTES), lesson
     except (RetryableError, QuarantineError) as error:
@@ -424,8 +465,11 @@ def _places_elsewhere(deps: Deps, slot: _Slot) -> Iterator[Callable[[str], None]
     taken: list[str] = []
 
     def may_visit(target: str) -> None:
-        host = gate_key(target)
-        if host == slot.host or host in taken:
+        host = deps.gates.key(target)
+        if host == slot.host:
+            slot.more_requests += 1
+            return
+        if host in taken:
             return
         book_until = deps.clock() + timedelta(seconds=BOOKED_AHEAD_S)
         at = _place(deps, host, holder=slot.holder, book_until=book_until)

@@ -29,10 +29,12 @@ def test_a_sound_installation_has_no_failure(newsmill: Newsmill, books: Books) -
     assert marks(answer) == {
         "user agent": "ok",
         "Flower": "ok",
+        "WebSub": "ok",
         "database": "ok",
         "beat": "ok",
         "archive": "ok",
         "list of feeds": "ok",
+        "list of gates": "ok",
         "broker": "warn",  # the embedded one does not run
         "output broker": "ok",
     }
@@ -43,6 +45,7 @@ def test_every_trouble_has_its_cure(newsmill: Newsmill) -> None:
         "ARCHIVE_URL": "file:///proc/no-such-folder",
         "BROKER_URL": "redis://:hush@127.0.0.1:1/0",
         "NEWSMILL_FEEDS": "/nowhere/feeds.toml",
+        "NEWSMILL_GATES": "/nowhere/gates.toml",
     }
     answer = newsmill("doctor", "--json", **environment)
     assert answer.code == 1
@@ -51,6 +54,7 @@ def test_every_trouble_has_its_cure(newsmill: Newsmill) -> None:
         "database",
         "archive",
         "list of feeds",
+        "list of gates",
         "broker",
     }
     assert found["user agent"] == "warn"
@@ -121,6 +125,22 @@ def test_no_secret_is_shown(newsmill: Newsmill, books: Books) -> None:
 )
 def test_a_url_is_shown_without_what_it_hides(url: str, shown: str) -> None:
     assert show.bare_url(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("environment", "flower", "websub"),
+    [
+        ({"NEWSMILL_PUBLIC_URL": "https://mill.example"}, "warn", "ok"),
+        ({"NEWSMILL_PUBLIC_URL": "http://mill.example", "FLOWER_BASIC_AUTH": "ops:hush"}, "ok", "warn"),
+    ],
+)
+def test_what_hubs_and_others_reach_is_said(
+    newsmill: Newsmill, books: Books, environment: dict[str, str], flower: str, websub: str
+) -> None:
+    answer = newsmill("doctor", "--json", **LOCAL, **environment)
+    assert (marks(answer)["Flower"], marks(answer)["WebSub"]) == (flower, websub)
+    assert answer.json["settings"]["NEWSMILL_PUBLIC_URL"] == environment["NEWSMILL_PUBLIC_URL"]
+    assert "hush" not in answer.out
 
 
 def test_several_hosts_of_a_broker_are_shown_without_their_passwords(newsmill: Newsmill, books: Books) -> None:

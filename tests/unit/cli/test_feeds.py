@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from config.settings import Settings
 from tests.unit.cli.conftest import NOW, Books, Newsmill
 from worker.cli.feeds import read_list
-from worker.ledger import feeds
+from worker.ledger import feeds, subscriptions
 
 TRAM = '[[feed]]\nslug = "tram"\nurl = "https://tram.example/rss.xml"\n'
 FERRY = '[[feed]]\nslug = "ferry"\nurl = "https://ferry.example/rss.xml"\n'
@@ -33,13 +34,15 @@ def test_an_added_feed_is_due_now_with_what_was_said(newsmill: Newsmill, books: 
     answer = newsmill(
         *("feeds", "add", "https://tram.example/rss.xml", "--slug", "tram", "--title", "Tram", "--language", "en"),
         *("--interval-s", "600", "--fulltext", "always", "--document-body", "feed", "--first-poll", "5"),
-        *("--image-proxy", "https://wsrv.nl/?url={url}", "--offsite", "skip", "--priority", "2", "--json"),
+        *("--image-proxy", "https://wsrv.nl/?url={url}", "--offsite", "skip", "--priority", "2"),
+        *("--robots", "obey", "--json"),
     )
     assert answer.code == 0
     said = answer.json
     assert said["url"] == "https://tram.example/rss.xml"
     assert (said["interval_s"], said["fulltext"], said["document_body"]) == (600, "always", "feed")
     assert (said["first_poll"], said["offsite"], said["priority"], said["enabled"]) == (5, "skip", 2, True)
+    assert said["robots"] == "obey"
     assert said["condition"] == "not polled yet"
     assert newsmill("status", "--json").json["feeds"]["due"] == 1
 
@@ -152,11 +155,47 @@ def test_one_unknown_feed_among_several_changes_none(newsmill: Newsmill, books: 
     assert newsmill("feeds", "show", "tram", "--json").json["enabled"] is True
 
 
+def test_a_feed_shows_its_hub_and_no_secret(newsmill: Newsmill, books: Books) -> None:
+    feed_id, now = books.feed("tram"), datetime.now(UTC)
+    assert newsmill("feeds", "show", "tram", "--json").json["websub"] is None
+    hub = {"hub_url": "https://hub.example/", "topic_url": "https://tram.example/rss.xml"}
+    with books.ledger.transaction() as tx:
+        feeds.change(tx, feed_id, {**hub, "pushed_at": now - timedelta(minutes=5, seconds=5)}, now=now)
+    assert newsmill("feeds", "show", "tram", "--json").json["websub"]["state"] is None
+    assert "NEWSMILL_PUBLIC_URL is not set" in newsmill("feeds", "show", "tram").out
+    row = {
+        "feed_id": feed_id,
+        "public_url": "https://mill.example",
+        "callback": "unguessable",
+        "secret": "hush",
+        "pushes": 3,
+        "ignored": 2,
+        "state": "active",
+        "expires_at": now + timedelta(days=6, hours=1),
+        **hub,
+    }
+    with books.ledger.transaction() as tx:
+        subscriptions.want(tx, [row], now=now + timedelta(days=4, hours=1))
+    facts = newsmill("feeds", "show", "tram", "--json").json["websub"]
+    assert (facts["hub_url"], facts["state"], facts["trusted"], facts["pushes"]) == (hub["hub_url"], "active", True, 3)
+    shown = newsmill("feeds", "show", "tram").out
+    for part in (
+        "https://hub.example/",
+        "ends in 6 d, trusted: polled rarely",
+        "in 4 d",
+        "3, the last one 5 min ago; 2 ",
+    ):
+        assert part in shown
+    assert "hush" not in shown
+    assert "unguessable" not in shown
+
+
 def test_a_feed_shows_its_last_polls(newsmill: Newsmill, books: Books) -> None:
     feed = books.feed("tram")
     with books.ledger.transaction() as tx:
         line = {"at": NOW, "outcome": "failed", "detail": "HTTP 500", "status": 500}
-        feeds.save_poll(tx, feed, {"polled_at": NOW, "failures": 1, "outcome": "failed"}, line)
+        values = {"polled_at": NOW, "failures": 1, "outcome": "failed"}
+        feeds.save_polls(tx, [feeds.Learnt(feed_id=feed, values=values, lines=[line])])
     assert newsmill("feeds", "show", "tram", "--json").json["polls"][0]["outcome"] == "failed"
     shown = newsmill("feeds", "show", "tram").out
     assert "failing (1)" in shown
@@ -222,6 +261,26 @@ def test_a_moved_feed_forgets_what_was_true_of_its_old_address(
         row = feeds.by_slug(connection, "tram")
     assert row is not None
     assert (row.etag, row.failures, row.host) == (None, 0, "moved.example")
+
+
+def test_a_feed_that_moved_by_redirect_stays_where_it_is_and_the_list_is_asked_to_follow(
+    newsmill: Newsmill, reviewed: Path, books: Books
+) -> None:
+    reviewed.write_text(TRAM)
+    newsmill("feeds", "sync")
+    with books.ledger.transaction() as tx:
+        row = feeds.by_slug(tx, "tram")
+        assert row is not None
+        moved = {"url": "https://new.example/rss.xml", "host": "new.example", "moved_from": row.url}
+        feeds.change(tx, row.id, moved, now=NOW)
+    for _ in range(2):
+        answer = newsmill("feeds", "sync")
+        assert "tram has moved to https://new.example/rss.xml" in answer.err
+        assert newsmill("feeds", "show", "tram", "--json").json["url"] == "https://new.example/rss.xml"
+    reviewed.write_text(TRAM.replace("tram.example", "third.example"))
+    newsmill("feeds", "sync")
+    shown = newsmill("feeds", "show", "tram", "--json").json
+    assert ("third.example" in shown["url"], shown["moved_from"]) == (True, None)
 
 
 def test_a_file_said_on_the_command_line_wins(newsmill: Newsmill, reviewed: Path, tmp_path: Path) -> None:

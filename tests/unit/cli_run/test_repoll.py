@@ -121,10 +121,9 @@ class Poller:
         with self._ledger.transaction() as tx:
             for row in asked:
                 now = now_utc()
-                values = {"polled_at": now, "due_at": now + LATER, "outcome": self._outcome}
-                feeds.save_poll(
-                    tx, row.id, values, {"at": now, "outcome": self._outcome, "status": 200, "new": new, "detail": "so"}
-                )
+                values = {"polled_at": now, "due_at": now + LATER, "outcome": self._outcome, "asked_at": None}
+                line = {"at": now, "outcome": self._outcome, "status": 200, "new": new, "detail": "so"}
+                feeds.save_polls(tx, [feeds.Learnt(feed_id=row.id, values=values, lines=[line])])
                 if new:
                     self._discover(tx, row.id)
         if self._article_ends_after_s is not None:

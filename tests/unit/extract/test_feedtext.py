@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 import pytest
 
-from worker.extract.feedtext import is_full_text, read_feed_text
+from worker.extract.feedtext import Fulltext, Gives, Habit, is_full_text, page_says, read_feed_text
 from worker.extract.render import to_html
 from worker.model import Entry
 
@@ -186,7 +187,7 @@ SENTENCE = (
         "told always", "told always, has nothing", "a full-text feed's header",
     ],
 )  # fmt: skip
-def test_full_text_by_evidence(html: str, fulltext: str, page_text: str | None, expected: bool) -> None:
+def test_full_text_by_evidence(html: str, fulltext: Fulltext, page_text: str | None, expected: bool) -> None:
     assert is_full_text(item(html), fulltext=fulltext, page_text=page_text) is expected
 
 
@@ -196,3 +197,83 @@ def test_the_manner_of_wordpress_ends_before_its_signature() -> None:
     )
     assert said is not None
     assert "appeared first" not in said.text
+
+
+LONG = SENTENCE * 5
+
+
+@pytest.mark.parametrize(
+    "last_line",
+    [
+        "Read more at the Harbour Post.", "Weiterlesen auf harbour.example", "Lire la suite sur le site", "阅读全文 »",
+        "more »", "Leggi l’articolo completo", "Click here to read the full story", "اقرأ المزيد",
+    ],
+)  # fmt: skip
+def test_a_text_that_sends_the_reader_on_is_cut_off(last_line: str) -> None:
+    assert not is_full_text(item(f"{LONG}<p>{last_line}</p>"), fulltext="auto", page_text=None)
+
+
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [
+        ("At noon, the ferry sailed with all of the forty people who had been waiting on the quay for the", False),
+        ("The ferry sailed at noon with all of the forty people who had been waiting on the quay, and then,", False),
+        ("渡轮于中午启航，码头上等候多时的居民全部登船，而在对岸的小镇上，人们已经准备了整整一天的庆典和", False),
+        ("The ferry sailed at noon with all of the forty people who had been waiting on the quay.”", True),
+        (
+            "The timetable of the ferry, and the fares for people, cars and bicycles, are on www.ferry.example/times",
+            True,
+        ),
+        ("Jane Doe for the Harbour Post", True),
+        ("新报记者：张三 李四 王五 赵六 报道 责任编辑：孙七 周八 网络编辑：吴九 郑十 摄影：冯十一 陈十二", True),
+        ("เรือข้ามฟากออกเดินทางตอนเที่ยงพร้อมผู้คนสี่สิบคนที่รออยู่ที่ท่าเรือ", True),
+    ],
+    ids=["a word", "a comma", "Chinese", "a quotation", "an address", "a short line", "credits", "Thai"],
+)
+def test_a_text_that_stops_within_a_sentence_does_not_prove_itself(end: str, expected: bool) -> None:
+    assert is_full_text(item(f"{LONG}<p>{end}</p>"), fulltext="auto", page_text=None) is expected
+
+
+@pytest.mark.parametrize(
+    ("html", "gives", "expected"),
+    [
+        (SENTENCE, "whole", True),
+        (SENTENCE + "<p>Read more</p>", "whole", False),
+        (LONG, "excerpts", False),
+        ("<div><i>Fri, 17 Jan 2025 14:50:11 GMT</i></div>" + SENTENCE, "excerpts", True),
+        ("<p></p>", "whole", False),
+    ],
+    ids=["short, of a full-text feed", "cut off all the same", "long, of a feed of excerpts", "vouched for", "empty"],
+)
+def test_without_a_page_the_feed_s_habit_decides(html: str, gives: Gives, expected: bool) -> None:
+    assert is_full_text(item(html), fulltext="auto", page_text=None, habit=Habit(gives=gives)) is expected
+
+
+@pytest.mark.parametrize("gives", ["whole", "excerpts"])
+@pytest.mark.parametrize(("fulltext", "expected"), [("always", True), ("never", False)])
+def test_what_is_said_of_a_feed_stands_above_its_habit(gives: Gives, fulltext: Fulltext, expected: bool) -> None:
+    assert is_full_text(item(SENTENCE), fulltext=fulltext, page_text=None, habit=Habit(gives=gives)) is expected
+
+
+@pytest.mark.parametrize(
+    ("html", "page_words", "expected"),
+    [
+        (LONG, 150, True),
+        (LONG, 400, False),
+        (SENTENCE, 400, False),
+        (LONG, 10, None),
+        (LONG + "<p>Read more</p>", 150, None),
+        (LONG + "<p>Read more</p>", 400, False),
+    ],
+    ids=["as long", "longer", "much longer", "a page of ten words", "cut off, as long", "cut off, longer"],
+)
+def test_what_a_page_teaches_about_its_feed(html: str, page_words: int, expected: bool | None) -> None:
+    said = read_feed_text(item(html))
+    assert said is not None
+    assert page_says(said, "word " * page_words) is expected
+
+
+def test_a_hostile_end_costs_its_length() -> None:
+    started = time.process_time()
+    read_feed_text(item("<p>" + "continue reading " * 60_000 + "</p>" + "<p>more …</p>" * 9_000))
+    assert time.process_time() - started < 2

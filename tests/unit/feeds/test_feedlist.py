@@ -29,7 +29,7 @@ def test_every_field_is_read() -> None:
         feeds(
             MINIMAL + 'title = " Daily "\nlanguage = "zh-Hans"\ninterval_s = 900\nfulltext = "always"\n'
             'document_body = "feed"\nimage_proxy = "https://wsrv.nl/?url={url}"\nfirst_poll = { newest = 10 }\n'
-            'offsite = "skip"\npriority = 5\nenabled = false\nheaders = { Authorization = "Bearer ${TOKEN}" }\n'
+            'offsite = "skip"\nrobots = "obey"\npriority = 5\nenabled = false\nheaders = { Authorization = "Bearer ${TOKEN}" }\n'
         )
     )
     assert config == FeedConfig(
@@ -43,6 +43,7 @@ def test_every_field_is_read() -> None:
         image_proxy="https://wsrv.nl/?url={url}",
         first_poll=10,
         offsite="skip",
+        robots="obey",
         priority=5,
         enabled=False,
         headers={"Authorization": "Bearer ${TOKEN}"},
@@ -72,6 +73,7 @@ def test_every_field_is_read() -> None:
         (feeds(MINIMAL + 'fulltext = "sometimes"'), "fulltext"),
         (feeds(MINIMAL + 'document_body = "raw"'), "document_body"),
         (feeds(MINIMAL + 'offsite = "maybe"'), "offsite"),
+        (feeds(MINIMAL + 'robots = "maybe"'), "robots"),
         (feeds(MINIMAL + 'first_poll = "newest"'), "first_poll"),
         (feeds(MINIMAL + "first_poll = -1"), "first_poll"),
         (feeds(MINIMAL + "first_poll = { newest = 1, oldest = 2 }"), "first_poll"),

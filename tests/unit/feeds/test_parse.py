@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.seeddata import Recorded, read
 from worker.errors import QuarantineError
-from worker.feeds.parse import parse_feed
+from worker.feeds.parse import CAP_BYTES, parse_feed
 from worker.model import Entry, ParsedFeed
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -123,8 +123,6 @@ def test_every_kind_of_feed_is_read(body: str, kind: str) -> None:
         (" \n\t", "empty"),
         ("<!doctype html><html><head><title>Log in</title>", "an HTML page"),
         ('<?xml version="1.0"?><!DOCTYPE html><html xmlns="http://www.w3.org/1999/xhtml"/>', "an HTML page"),
-        ('<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"><url/></urlset>', "a sitemap"),
-        ("<sitemapindex/>", "a sitemap index"),
         ('<opml version="2.0"><body/></opml>', "an OPML list"),
         ('{"error": "no such feed"}', "not a JSON Feed"),
         ('{"items": [', "JSON and is none"),
@@ -300,6 +298,101 @@ def test_atom_content_is_html_whatever_its_type(content: str, html: str | None) 
     assert feed.entries[0].html == html
 
 
+@pytest.mark.parametrize(
+    ("body", "topic"),
+    [
+        pytest.param(
+            rss(item(1), '<atom:link rel="self" href="/self.xml"/>'), "https://news.example/self.xml", id="RSS"
+        ),
+        pytest.param(ATOM, "https://news.example/feed", id="Atom"),
+        pytest.param(
+            '{"feed_url": "https://news.example/f.json", "items": []}', "https://news.example/f.json", id="JSON"
+        ),
+        pytest.param(rss(item(1)), None, id="none"),
+    ],
+)
+def test_a_feed_says_what_its_own_address_is(body: str, topic: str | None) -> None:
+    assert parse(body).topic_url == topic
+
+
+def test_an_item_s_html_starts_from_the_xml_base_that_the_feed_gives() -> None:
+    entry = '<entry><summary>s</summary><content type="html" xml:base="c/">x</content></entry>'
+    feed = f'<feed xmlns="http://www.w3.org/2005/Atom" xml:base="https://b.example/">{entry}<entry><summary>s</summary></entry></feed>'
+    assert [one.base_url for one in parse(feed).entries] == ["https://b.example/c/", "https://b.example/"]
+    assert only("<item><link>/1</link><description>x</description></item>").base_url is None
+
+
+@pytest.mark.parametrize(
+    ("inside", "field", "wanted"),
+    [
+        pytest.param(
+            '<title type="application/octet-stream">QSAmIEI=</title>', "title", "A & B", id="base64 by its type"
+        ),
+        pytest.param(
+            '<content mode="base64" type="text/html">PHA+QTwvcD4=</content>', "html", "<p>A</p>", id="base64 by mode"
+        ),
+        pytest.param(
+            '<content mode="base64">PHA+QTwvcD4=</content>', "html", "&lt;p&gt;A&lt;/p&gt;", id="base64 of plain text"
+        ),
+        pytest.param(
+            '<content type="image/png">iVBORw0KGgo=</content>', "html", "iVBORw0KGgo=", id="base64 of a picture"
+        ),
+        pytest.param("<id>https://news.example/1</id>", "url", "https://news.example/1", id="an id that is an address"),
+        pytest.param("<id>urn:uuid:1</id>", "url", None, id="an id that is none"),
+        pytest.param('<link rel="related" href="/r"/>', "url", "https://news.example/r", id="only a related page"),
+        pytest.param('<link rel="enclosure">/e</link>', "url", None, id="an enclosure as text"),
+        pytest.param(
+            '<link type="application/atom+xml" href="/e.atom"/>', "url", None, id="an alternate that is a feed"
+        ),
+    ],
+)
+def test_what_atom_entries_may_say(inside: str, field: str, wanted: str | None) -> None:
+    (entry,) = parse(f'<feed xmlns="http://www.w3.org/2005/Atom"><entry>{inside}</entry></feed>').entries
+    assert getattr(entry, field) == wanted
+
+
+@pytest.mark.parametrize(
+    ("inside", "field", "wanted"),
+    [
+        pytest.param('<guid isPermaLink="true">a</guid>', "url", "https://news.example/feeds/a", id="a relative permalink"),
+        pytest.param("<itunes:summary>the long one</itunes:summary><description>short</description>", "html", "the long one",
+                     id="a longer summary in another vocabulary"),
+        pytest.param("<media:description>a long caption</media:description><description>short</description>", "html", "short",
+                     id="a picture's description beside the item's"),
+        pytest.param("<media:group><media:description>of the film</media:description></media:group>", "html", "of the film",
+                     id="a film's description alone"),
+        pytest.param('<x:description xmlns:x="u:x">a long stranger</x:description><description>short</description>', "html",
+                     "short", id="a stranger of the same name"),
+        pytest.param("<author>A. Writer (a@news.example)</author>", "authors", ("A. Writer",), id="an address after a name"),
+    ],
+)  # fmt: skip
+def test_what_rss_items_may_say(inside: str, field: str, wanted: object) -> None:
+    assert getattr(only(f"<item><title>T</title>{inside}</item>"), field) == wanted
+
+
+def test_an_rdf_item_is_named_by_what_it_is_about() -> None:
+    (entry,) = parse(
+        RDF.replace("<x:item ", '<x:item r:about="urn:1" ', 1).replace('r:about="https://news.example/1"', "")
+    ).entries
+    assert (entry.guid, entry.url) == ("urn:1", "https://news.example/1")
+
+
+def test_channel_definitions_are_read() -> None:
+    (entry,) = parse(
+        '<CHANNEL><ITEM HREF="/1" LASTMOD="2020-07-16T02:00"><TITLE>T</TITLE><ABSTRACT>A</ABSTRACT></ITEM></CHANNEL>'
+    ).entries
+    assert (entry.url, entry.title, entry.html) == ("https://news.example/1", "T", "A")
+    assert entry.published_at == datetime(2020, 7, 16, 2, tzinfo=UTC)
+
+
+def test_small_entities_that_the_document_declares_are_read() -> None:
+    declared = '<!DOCTYPE rss [<!ENTITY paper "The &#68;aily"><!ENTITY nested "&paper;"><!ENTITY file SYSTEM "x">]>'
+    (entry,) = parse(declared + rss("<item><title>&paper; &nested; &file;</title></item>").partition("?>")[2]).entries
+    assert entry.title == "The Daily &nested; &file;"
+    many = rss(f"<item><title>T</title><description>{'&paper;' * 20_000}</description></item>").partition("?>")[2]
+    assert (parse(declared + many).entries[0].html or "").startswith("&paper;&paper;")
+
+
 def test_all_other_facts_of_an_item_are_read() -> None:
     entry = only(
         "<item><title>T</title><link>/1</link><dc:creator>A. Writer</dc:creator>"
@@ -359,7 +452,7 @@ def test_names_of_other_vocabularies_do_not_hide_an_item_s_own() -> None:
         "<media:description>Caption</media:description><itunes:summary>S</itunes:summary><link>/1</link>"
         "<image><title>I</title><url>/i.png</url></image><source><title>Other</title></source></item>"
     )
-    assert (entry.title, entry.html, entry.url) == ("T", None, "https://news.example/1")
+    assert (entry.title, entry.html, entry.url) == ("T", "S", "https://news.example/1")
 
 
 def test_the_first_readable_date_counts_and_the_raw_one_is_kept() -> None:
@@ -503,6 +596,11 @@ def test_what_is_commented_out_is_left_out() -> None:
     assert not feed.damaged
 
 
+def test_a_broken_name_inside_a_body_costs_nothing() -> None:
+    entry = only('<item><link>/1</link><summary xmlns="u:a"><b:>x</b:> y</summary><title>T</title></item>')
+    assert (entry.title, entry.html) == ("T", "<span>x</span> y")
+
+
 def test_prefixes_that_nobody_declared_are_read() -> None:
     entry = only("<item><link>/1</link><undeclared:x>y</undeclared:x><title>T</title></item>")
     assert entry.title == "T"
@@ -603,7 +701,7 @@ FLOODS = {
 @pytest.mark.parametrize("piece", FLOODS.values(), ids=FLOODS.keys())
 @pytest.mark.parametrize("start", ["", "<rss><channel>", "<rss><channel><item><title>", "<rss><channel><item "])
 def test_a_hostile_document_takes_bounded_time(start: str, piece: str) -> None:
-    body = (start + piece * (1_000_000 // len(piece))).encode()
+    body = (start + piece * (500_000 // len(piece))).encode()
     began = time.process_time()
     try:
         feed = parse(body)
@@ -611,13 +709,13 @@ def test_a_hostile_document_takes_bounded_time(start: str, piece: str) -> None:
         pass
     else:
         assert len(feed.entries) <= 5000
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 1.5
 
 
 @pytest.mark.parametrize("piece", ["<link>/a</link>", "<enclosure url='/a'/>", "<media:content url='/a'/>"])
 def test_an_item_of_countless_elements_takes_bounded_time(piece: str) -> None:
     began = time.process_time()
-    parse(rss(f"<item><title>T</title>{piece * 400_000}</item>"))
+    parse(rss(f"<item><title>T</title>{piece * 290_000}</item>"))
     assert time.process_time() - began < 2
 
 
@@ -635,9 +733,38 @@ def test_an_element_with_too_many_attributes_is_refused() -> None:
     assert parse(rss(f'<item {" ".join(f"""a{n}="1" """ for n in range(200))}><link>/1</link></item>')).entries
 
 
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [
+        pytest.param(rss("<item>" + ("<b " + "c='' " * 180 + "/>") * 3000), "too-many-attributes", id="errors"),
+        pytest.param('{"items": [' + "{}," * 700_000 + "{}]}", "feed-too-large", id="objects"),
+        pytest.param('{"items": [' + "[]," * 700_000 + "{}]}", "feed-too-large", id="lists"),
+    ],
+)
+def test_what_would_take_many_times_its_size_of_memory_is_refused(body: str, outcome: str) -> None:
+    with pytest.raises(QuarantineError, match=outcome):
+        parse(body)
+
+
+def test_namespaces_of_the_document_are_not_repeated_in_each_element_of_a_body() -> None:
+    declared = " ".join(f'xmlns:n{n}="urn:{"n" * 1000}"' for n in range(200))
+    began = time.process_time()
+    feed = parse(
+        f"<rss {declared}><channel><item><description>{'<n1:b/>' * 15_000}</description></item></channel></rss>"
+    )
+    assert len(feed.entries[0].html or "") < 200_000
+    assert time.process_time() - began < 1
+
+
+def test_declarations_in_the_text_of_a_body_are_its_own() -> None:
+    body = '<content type="xhtml"><div xmlns="http://www.w3.org/1999/xhtml"><code>&lt;svg xmlns="a"&gt;</code></div></content>'
+    feed = parse(f'<feed xmlns="http://www.w3.org/2005/Atom"><entry>{body}</entry></feed>')
+    assert feed.entries[0].html == '<code>&lt;svg xmlns="a"&gt;</code>'
+
+
 def test_a_document_over_the_cap_is_refused() -> None:
     with pytest.raises(QuarantineError, match="feed-too-large"):
-        parse(rss(f"<item><title>{'a' * 10 * 1024 * 1024}</title></item>"))
+        parse(rss(f"<item><title>{'a' * CAP_BYTES}</title></item>"))
 
 
 def test_items_over_the_limit_are_counted() -> None:

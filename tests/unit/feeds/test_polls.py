@@ -12,7 +12,7 @@ from tests.unit.stages.conftest import Line
 from worker.ledger import articles, feeds
 from worker.ledger.tables import Row
 from worker.model import Hop
-from worker.stages.poll import _validators
+from worker.stages.answer import _validators
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 FULL_TEXT = "".join(f"<p>{text}</p>" for text in paragraphs(9, 8))

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker import urls
 from worker.feeds.parse import parse_feed
 from worker.feeds.select import FirstPoll, KnownSighting, Selection, keys_of, select_new
 from worker.model import Enclosure, Entry
@@ -105,6 +106,31 @@ def test_tracking_parameters_make_no_new_item() -> None:
     feed = Feed()
     feed.poll(entry(1, guid=None))
     assert feed.announced(entry(1, guid=None, url="http://news.example/1?utm_source=rss")) == []
+
+
+@pytest.mark.parametrize(
+    ("guid", "edited"),
+    [
+        pytest.param("g", {}, id="with a guid"),
+        pytest.param("g", {"title": "Corrected", "summary_html": "Corrected"}, id="with a guid, and edited meanwhile"),
+        pytest.param(None, {}, id="without a guid"),
+    ],
+)
+@pytest.mark.parametrize("grows", [True, False], ids=["the table grows", "the table shrinks"])
+def test_another_table_of_tracking_parameters_announces_nothing_again(
+    monkeypatch: pytest.MonkeyPatch, guid: str | None, edited: dict[str, Any], grows: bool
+) -> None:
+    tables = [lambda *_: False, lambda name, *_: name == "way"]
+    before, after = tables if grows else reversed(tables)
+    feed, url = Feed(), "https://news.example/1?way=rss"
+    monkeypatch.setattr(urls, "is_tracking", before)
+    first = feed.poll(entry(1, guid=guid, url=url))
+    monkeypatch.setattr(urls, "is_tracking", after)
+    again = feed.poll(entry(1, guid=guid, url=url, **edited))
+    assert again.new == ()
+    assert [seen.article_id for seen in again.sightings] == [first.new[0].article_id]
+    later = feed.poll(entry(1, guid="other", url=url, title="Corrected again"), entry(2))
+    assert titles(later) == ["Title 2"]
 
 
 def test_an_edited_title_under_the_same_url_is_not_new() -> None:

@@ -21,14 +21,14 @@ Answer = bytes | Callable[[socket.socket], None]
 class Site:
     """Serves ``pages[path]``: bytes as they are, or a function that does what it likes with the socket."""
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
         self.pages: dict[str, Answer] = {}
         self.requests: list[bytes] = []
         self.server_names: list[str | None] = []
         self.dial_count = 0
         self._tls = tls
         self._open: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((host, 0))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -94,8 +94,8 @@ def _read_head(connection: socket.socket) -> bytes:
 def make_site() -> Iterator[Callable[..., Site]]:
     servers: list[Site] = []
 
-    def make(tls: ssl.SSLContext | None = None) -> Site:
-        servers.append(Site(tls))
+    def make(tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Site:
+        servers.append(Site(tls, host))
         return servers[-1]
 
     yield make

@@ -14,11 +14,13 @@ from worker.fetch.robots import (
     KEPT_CHARS,
     KEPT_S,
     MAX_CRAWL_DELAY_S,
+    MAX_TAG_CHARS,
     UNREACHABLE_KEPT_S,
     allowed,
     crawl_delay_s,
     product_token,
     read_robots,
+    robots_tag,
 )
 
 NOON = datetime(2025, 1, 17, 12, tzinfo=UTC)
@@ -168,6 +170,35 @@ def test_parsed_rules_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(("agent", "token"), [(US, "newsmill"), ("News-Mill 2", "news-mill"), ("1x", "1x")])
 def test_product_token(agent: str, token: str) -> None:
     assert product_token(agent) == token
+
+
+@pytest.mark.parametrize(
+    ("lines", "rules"),
+    [
+        ([], None),
+        (["noindex"], "noindex"),
+        (["NoIndex, NOFOLLOW", "noarchive,noindex"], "noindex, nofollow, noarchive"),
+        (["otherbot: noindex, nofollow"], None),
+        (["noarchive, otherbot: noindex, nofollow"], "noarchive"),
+        (["newsmill: noindex, nofollow", "noarchive"], "noindex, nofollow, noarchive"),
+        (["otherbot: noindex, NewsMill: noarchive, notranslate"], "noarchive, notranslate"),
+        (["unavailable_after: 25 Jun 2010 15:00:00 PST"], "unavailable_after: 25 jun 2010 15:00:00 pst"),
+        (["unavailable_after: Friday, 25-Jun-10 15:00:00 UTC, none"], "unavailable_after: friday, 25-jun-10 15:00:00 utc, none"),
+        (["newsmill: max-snippet: 20, max-image-preview: none"], "max-snippet: 20, max-image-preview: none"),
+        (["", " , ,", ":", "newsmill:", "otherbot:"], None),
+        (["none, " * 500], "none"),
+        ([", ".join(f"rule-{n}" for n in range(500))], ", ".join(f"rule-{n}" for n in range(500))[:300]),
+    ],
+)  # fmt: skip
+def test_page_s_robots_tag_is_kept_as_far_as_it_is_about_us(lines: list[str], rules: str | None) -> None:
+    headers = [("Content-Type", "text/html"), *(("X-ROBOTS-tag", line) for line in lines)]
+    assert robots_tag(headers, US) == rules
+
+
+@given(st.lists(st.text(max_size=100), max_size=5))
+def test_any_robots_tag_is_read_within_bounds(lines: list[str]) -> None:
+    kept = robots_tag([("X-Robots-Tag", line) for line in lines], US)
+    assert kept is None or 0 < len(kept) <= MAX_TAG_CHARS
 
 
 @given(st.text(max_size=300))

@@ -30,6 +30,7 @@ def add_articles(ledger: Ledger, count: int, *, host_of: Callable[[int], str] = 
             "host": host_of(n),
             "title": f"Article {n}",
             "ready_at": NOW,
+            "turn_at": NOW,
             "discovered_at": NOW,
         }
         for n in range(count)

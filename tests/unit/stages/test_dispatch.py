@@ -45,11 +45,9 @@ def test_the_queue_holds_a_batch_for_each_child() -> None:
     assert enough_queued(batch=16, children=2) == 32
 
 
-@pytest.mark.parametrize(
-    ("labels", "shown"), [([], "-"), (["bbc /1"], "bbc /1"), (["bbc /1", "dw /2", "rfi /3"], "bbc /1, +2")]
-)
-def test_flower_shows_the_first_and_how_many_more(labels: list[str], shown: str) -> None:
-    assert label(labels) == shown
+@pytest.mark.parametrize(("more", "shown"), [(0, "bbc /1"), (2, "bbc /1, +2")])
+def test_flower_shows_the_first_and_how_many_more(more: int, shown: str) -> None:
+    assert label("bbc /1", more=more) == shown
 
 
 def test_a_download_is_saved_when_it_ends_not_when_its_batch_does(

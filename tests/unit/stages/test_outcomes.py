@@ -432,3 +432,75 @@ def test_a_page_once_fetched_is_not_fetched_again_because_something_later_failed
     line.run()
     assert line.ends() == [("published", None)]
     assert site.requests["/news/ferry.html"] == 1
+
+
+# ---------------------------------------------------------------- what a feed's texts are
+
+
+def reports(site: NewsServer, numbers: range, *, of: int, in_feed: int) -> list[dict[str, Any]]:
+    """Articles whose pages have so many paragraphs, and whose feed gives the first so many of them."""
+    return [
+        item(
+            site.page(f"/report/{n}.html", article_page(f"Report {n}", paragraphs(n, of))),
+            title=f"Report {n}",
+            description="".join(f"<p>{text}</p>" for text in paragraphs(n, in_feed)),
+        )
+        for n in numbers
+    ]
+
+
+def unreachable(site: NewsServer, number: int, *, in_feed: int) -> dict[str, Any]:
+    return {**reports(site, range(number, number + 1), of=1, in_feed=in_feed)[0], "link": site.base + "/forbidden.html"}
+
+
+@pytest.mark.parametrize(
+    ("of", "in_feed", "tally", "last_in_feed", "end"),
+    [(2, 2, {"whole": 2.71, "part": 0}, 1, "published"), (8, 4, {"whole": 0, "part": 2.71}, 4, "rejected")],
+    ids=["whole articles, and then a short one", "excerpts, and then a long one"],
+)
+def test_without_its_page_an_article_is_judged_by_what_the_pages_before_it_showed(
+    line: Line, site: NewsServer, *, of: int, in_feed: int, tally: dict[str, float], last_in_feed: int, end: str
+) -> None:
+    site.page("/forbidden.html", "no", status=403)
+    items = reports(site, range(3), of=of, in_feed=in_feed)
+    line.follow("ferry", site.feed("/feed.xml", items))
+    line.poll()
+    line.run()
+    with line.deps.ledger.reading() as tx:
+        learnt = feeds.by_slug(tx, "ferry")
+    assert learnt is not None
+    assert learnt.full_text == pytest.approx(tally)
+    site.feed("/feed.xml", [unreachable(site, 9, in_feed=last_in_feed), *items])
+    line.later(days=2)
+    line.poll()
+    line.run()
+    assert [row.state for row in line.rows() if "forbidden" in row.url] == [end]
+
+
+def test_lines_that_end_every_text_of_a_feed_are_in_no_article(line: Line, site: NewsServer) -> None:
+    letter = '<p>Every morning in your mailbox: <a href="/letter">our letter</a>.</p>'
+    items = reports(site, range(4), of=5, in_feed=5)
+    for one in items:
+        one["description"] += letter
+    line.follow("ferry", site.feed("/feed.xml", items))
+    line.poll()
+    line.run()
+    assert {message["extraction"]["method"] for message in line.messages} == {"feed"}
+    assert not [message["text"] for message in line.messages if "mailbox" in message["text"]]
+
+
+def test_a_page_at_a_feed_s_address_is_no_feed_and_what_it_names_is_not_followed_by_itself(
+    line: Line, site: NewsServer
+) -> None:
+    """bad-inputs: XML feed, an HTML page served as a feed."""
+    target = site.feed("/real.xml", [item(one_article(site))])
+    line.follow(
+        "ferry", site.page("/feed.xml", f'<html><link rel="alternate" type="application/rss+xml" href="{target}">')
+    )
+    assert line.poll() == {"ferry": "failed"}
+    with line.deps.ledger.reading() as tx:
+        row = feeds.by_slug(tx, "ferry")
+    assert row is not None
+    assert (row.error, row.url, row.enabled) == ("not-a-feed: it is an HTML page", site.base + "/feed.xml", True)
+    assert row.due_at > line.now()
+    assert site.requests["/real.xml"] == 0
