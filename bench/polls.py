@@ -89,7 +89,7 @@ def main(given: Sequence[str] | None = None) -> int:
     else:
         print(machine())
         for figure in figures:
-            print(f"{figure.what:<66} {figure.value:>9.1f} {figure.unit}")
+            print(f"{figure.what:<66} {figure.value:>9.{2 if figure.unit == 'x' else 1}f} {figure.unit}")
     for fault in faults:
         print(f"FAULT: {fault}", file=sys.stderr)
     return 1 if faults else 0

@@ -36,6 +36,7 @@ _PLAIN = re.compile(
     r"https?://(?:[a-z0-9-]{1,63}\.){1,9}[a-z]{2,24}/[A-Za-z0-9_~/,;:@!$&'()*+=-]*"
     r"(?:\.[A-Za-z0-9]+)?(?:\?[A-Za-z0-9_.~/,;:@!$&'()*+=-]*)?"
 )
+_ESCAPED_AGAIN = re.compile(r"&(?:amp;)+")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _SAFE_IN_PATH = "/%:@!$&'()*+,;=-._~"
 _SAFE_IN_QUERY = _SAFE_IN_PATH + "?"
@@ -76,11 +77,13 @@ def usable_url(raw: str, base: str | None = None) -> str | None:
         return None
     if "/../" not in text and "/./" not in text and _PLAIN.fullmatch(text) and "&amp;" not in text:
         return text
-    text = text.replace("&amp;", "&")
+    text = _ESCAPED_AGAIN.sub("&", text)
     if "\\" in text.partition("?")[0].partition("#")[0]:
         return None
     try:
-        return _usable(urlsplit(urljoin(base, text) if base and not _SCHEME.match(text) else text))
+        return _usable(
+            urlsplit(text if _SCHEME.match(text) or not base else urljoin(_ESCAPED_AGAIN.sub("&", base), text))
+        )
     except ValueError:
         return None
 

@@ -8,7 +8,6 @@ too, with the command that tries it again.
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import subprocess
 import sys
@@ -24,21 +23,27 @@ HANGS_S = 30  # by the clock: others may have the processor
 RSS_MB = 1024
 
 
-def fuzzed(name: str, target: Target, seconds: int) -> bool:
-    """Run one target. Returns: nothing was found."""
-    corpus, failures = HOME / "corpus" / name, HOME / "failures"
-    for folder in (corpus, failures):
-        folder.mkdir(parents=True, exist_ok=True)
+def fuzzed(name: str, target: Target, *, seconds: int, runs: int | None) -> bool:
+    """Run one target for so long; or with so many inputs, which are the same ones each time.
+
+    Returns: nothing was found.
+    """
+    failures = HOME / "failures"
+    failures.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as beside:
-        seeds, words = Path(beside) / "seeds", Path(beside) / "words"
-        seeds.mkdir()
+        corpus, seeds, words = Path(beside) / "corpus", Path(beside) / "seeds", Path(beside) / "words"
+        bounds = [f"-runs={runs}", "-seed=1"]
+        if runs is None:
+            corpus, bounds = HOME / "corpus" / name, [f"-max_total_time={seconds}"]
+        for folder in (corpus, seeds):
+            folder.mkdir(parents=True, exist_ok=True)
         for number, seed in enumerate(target.seeds()):
             (seeds / str(number)).write_bytes(seed[: target.longest])
         words.write_text("".join(f'"{_in_hex(word)}"\n' for word in target.words or ("\x00",)))
         engine = [
             *(sys.executable, "-m", "tests.fuzz.engine", name, str(corpus), str(seeds)),
             *(
-                f"-max_total_time={seconds}",
+                *bounds,
                 f"-max_len={target.longest}",
                 f"-timeout={HANGS_S}",
                 f"-rss_limit_mb={RSS_MB}",
@@ -47,9 +52,9 @@ def fuzzed(name: str, target: Target, seconds: int) -> bool:
         ]
         done = subprocess.run(engine, cwd=REPOSITORY, capture_output=True, text=True, errors="replace", check=False)
     said = done.stdout + done.stderr
-    runs = re.findall(r"number_of_executed_units:\s*(\d+)", said)
+    executed = re.findall(r"number_of_executed_units:\s*(\d+)", said)
     if done.returncode == 0:
-        print(f"{name}: {runs[-1] if runs else '?'} inputs in {seconds} s, nothing found", flush=True)
+        print(f"{name}: {executed[-1] if executed else '?'} inputs, nothing found", flush=True)
         return True
     print(f"{name}: FAILED\n{_what_failed(said)}")
     for path in re.findall(r"Test unit written to (\S+)", said):
@@ -71,7 +76,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("target", nargs="?", choices=TARGETS, help="none: all of them, one after the other")
     parser.add_argument("inputs", nargs="*", type=Path, help="try these files once, without a fuzzer")
-    parser.add_argument("--seconds", type=int, default=int(os.environ.get("FUZZ_S", "3600")), help="for all together")
+    parser.add_argument("--seconds", type=int, default=3600, help="for all together")
+    parser.add_argument("--runs", type=int, help="instead: so many inputs (some targets take more), always the same")
     asked = parser.parse_args()
     if asked.inputs:
         for path in asked.inputs:
@@ -81,7 +87,13 @@ def main() -> int:
     chosen = {asked.target: TARGETS[asked.target]} if asked.target else TARGETS
     shares = sum(target.share for target in chosen.values())
     went_well = [
-        fuzzed(name, target, max(1, asked.seconds * target.share // shares)) for name, target in chosen.items()
+        fuzzed(
+            name,
+            target,
+            seconds=max(1, asked.seconds * target.share // shares),
+            runs=None if asked.runs is None else asked.runs * target.share,
+        )
+        for name, target in chosen.items()
     ]
     return 0 if all(went_well) else 1
 

@@ -53,6 +53,9 @@ def urls(draw: st.DrawFn) -> str:
         pytest.param("https://example.com/%e4?x=100%", "https://example.com/%e4?x=100%25", id="stray percent sign"),
         pytest.param("https://例え.jp/", "https://xn--r8jz45g.jp/", id="international host"),
         pytest.param("https://example.com/a?b=1&amp;c=2", "https://example.com/a?b=1&c=2", id="escaped twice"),
+        pytest.param(
+            "https://example.com/a?b=1&amp;amp;c=2", "https://example.com/a?b=1&c=2", id="escaped three times"
+        ),
         pytest.param("https://example.com/a/./b/../c", "https://example.com/a/c", id="dot segments"),
         pytest.param("https://example.com//a//b/", "https://example.com//a//b/", id="doubled slashes stay"),
         pytest.param("http://e.example#@127.0.0.1/", "http://e.example/", id="an address hidden in the fragment"),
@@ -120,6 +123,7 @@ def test_what_nobody_should_request_is_not_usable(raw: str) -> None:
         ("https://other.example/x", "https://example.com/", "https://other.example/x"),
         ("javascript:void(0)", "https://example.com/", None),
         ("#top", "https://example.com/a", "https://example.com/a"),
+        ("#top", "https://example.com/a?b=1&amp;c=2", "https://example.com/a?b=1&c=2"),
         ("x", "not a base", None),
         ("x", "http://[", None),
     ],

@@ -240,7 +240,7 @@ def _well(
         values: dict[str, Any] = {"ok_at": now, "error": None, "failures": 0, **(facts or {})}
         taught = [
             _told_well(feed, found, now),
-            _rhythm_of(feed, asked, parsed, found, now),
+            _rhythm_of(feed, asked, found, now),
             _honesty_of(feed, asked, values, found, now),
             _gap_of(feed, found, now),
             _round_of(feed, asked, parsed, found, now),
@@ -248,6 +248,10 @@ def _well(
         ]
         for one in taught:
             values |= one.values
+        before = Pattern.from_json(feed.pattern)
+        pattern = _pattern(before, asked, parsed, found, now)
+        if pattern is not before:
+            values["pattern"] = pattern.to_json()
         notes = [*([polled.detail] if polled.detail else []), *found.notes, *(n for one in taught for n in one.notes)]
         done = replace(
             polled,
@@ -260,7 +264,7 @@ def _well(
                 deps,
                 feed,
                 now=now,
-                pattern=Pattern.from_json(values.get("pattern", feed.pattern)),
+                pattern=pattern,
                 wishes=values.get("wishes", feed.wishes),
                 outcome="new" if found.new else "unchanged",
                 gap=found.is_gap,
@@ -290,7 +294,7 @@ def _told_well(feed: Row, found: Found, now: datetime) -> _Taught:
     return _Taught()
 
 
-def _rhythm_of(feed: Row, asked: Asked, parsed: ParsedFeed | None, found: Found, now: datetime) -> _Taught:
+def _rhythm_of(feed: Row, asked: Asked, found: Found, now: datetime) -> _Taught:
     """When the feed brings something new. The sitemaps of one round make one moment."""
     values: dict[str, Any] = {}
     if found.new:
@@ -300,15 +304,15 @@ def _rhythm_of(feed: Row, asked: Asked, parsed: ParsedFeed | None, found: Found,
         )
         if not feed.rhythm or feed.rhythm[-1] < began_at_s:
             values["rhythm"] = [*feed.rhythm, now.timestamp()][-feeds.RHYTHM_KEPT :]
-    if asked.part is None or found.dates:
-        pattern = learnt(
-            Pattern.from_json(feed.pattern),
-            item_dates=found.dates,
-            window=len(parsed.entries) if parsed is not None else 0,
-            polled_at=now,
-        )
-        values["pattern"] = pattern.to_json()
     return _Taught(values=values)
+
+
+def _pattern(before: Pattern, asked: Asked, parsed: ParsedFeed | None, found: Found, now: datetime) -> Pattern:
+    """The hours and days at which the feed brings something. A sitemap that brought nothing says nothing of them."""
+    if asked.part is not None and not found.dates:
+        return before
+    window = len(parsed.entries) if parsed is not None else 0
+    return learnt(before, item_dates=found.dates, window=window, polled_at=now)
 
 
 def _honesty_of(feed: Row, asked: Asked, values: Mapping[str, Any], found: Found, now: datetime) -> _Taught:

@@ -172,6 +172,7 @@ def test_a_feed_shows_its_hub_and_no_secret(newsmill: Newsmill, books: Books) ->
         "ignored": 2,
         "state": "active",
         "expires_at": now + timedelta(days=6, hours=1),
+        "host": "hub.example",
         **hub,
     }
     with books.ledger.transaction() as tx:
