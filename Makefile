@@ -15,7 +15,7 @@ run: $(RUN_STAMP)
 	@exec $(BIN)/newsmill up --sample
 
 test: $(DEV_STAMP)
-	@$(BIN)/python -m pytest -n 3 --dist worksteal  # of two cores: many tests wait rather than work
+	@$(BIN)/python -m pytest -n 4 --dist worksteal  # of two cores: many tests wait rather than work
 
 # What strangers send, mutated for an hour: make test-fuzz ARGS="--seconds 60", ARGS=url for one kind alone; CI tries the
 # same few thousand each time (ARGS="--runs 500"), so that a change answers for what it broke.
