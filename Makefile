@@ -5,10 +5,11 @@ BIN := .venv/bin
 RUN_STAMP = .venv/installed-$(shell cat requirements.txt pyproject.toml | cksum | cut -d ' ' -f 1)
 DEV_STAMP = .venv/installed-dev-$(shell cat requirements-dev.txt pyproject.toml | cksum | cut -d ' ' -f 1)
 FUZZ_STAMP = .fuzz/installed-$(shell cksum < requirements-fuzz.txt | cut -d ' ' -f 1)
+PEERS_STAMP = .peers/installed-$(shell cksum < requirements-peers.txt | cut -d ' ' -f 1)
 TOOLS_STAMP = .venv-tools/installed-$(shell cksum < requirements-tools.txt | cut -d ' ' -f 1)
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 
-.PHONY: run test test-fuzz check tools bench-line bench-archive bench-polls bench-feeds bench-cadence screenshots lock clean
+.PHONY: run test test-fuzz check tools bench-line bench-archive bench-polls bench-feeds bench-cadence bench-extract screenshots lock clean
 .DELETE_ON_ERROR:
 
 run: $(RUN_STAMP)
@@ -48,6 +49,10 @@ bench-cadence: $(DEV_STAMP)
 bench-polls: $(DEV_STAMP)
 	@$(BIN)/python -m bench.polls $(ARGS)
 
+# How much of an article is read out of its page, and at what cost, beside other libraries: make bench-extract ARGS=--short
+bench-extract: $(DEV_STAMP) $(PEERS_STAMP)
+	@PYTHONPATH=.peers/lib $(BIN)/python -m bench.extraction $(ARGS)
+
 # The pictures in docs/, of the sample newsroom; needs chromium.
 screenshots: $(DEV_STAMP) $(TOOLS_STAMP)
 	@$(BIN)/python -m tests.tools.screenshots
@@ -60,10 +65,11 @@ lock:
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements-tools.in -o requirements-tools.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements-fuzz.in -o requirements-fuzz.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements-dev.txt requirements-peers.in -o requirements-peers.txt
 
 # What was installed and what tools left; never var/, where articles are.
 clean:
-	rm -rf .venv .venv-tools .fuzz .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info build
+	rm -rf .venv .venv-tools .fuzz .peers .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A name on the PATH is no promise: version managers leave commands that only print an error. So each is tried.
@@ -98,6 +104,12 @@ $(FUZZ_STAMP): | $(BIN)/python
 	@echo "Installing what requirements-fuzz.txt pins, once."
 	@$(PIP) install --require-hashes --target .fuzz/lib --upgrade -r requirements-fuzz.txt
 	@rm -f .fuzz/installed-*; touch $@
+
+# --no-deps: the lock names everything, and the pip of Python 3.11 fails on two spellings of one extra (lxml[html_clean]).
+$(PEERS_STAMP): | $(BIN)/python
+	@echo "Installing what requirements-peers.txt pins, once."
+	@$(PIP) install --require-hashes --no-deps --target .peers/lib --upgrade -r requirements-peers.txt
+	@rm -f .peers/installed-*; touch $@
 
 # setuptools is in the lock only where a dependency needs it; elsewhere pip fetches it for the moment of building.
 install_newsmill = \

@@ -11,6 +11,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 
+def require_aware(name: str, moment: datetime | None) -> None:
+    """Raises: ValueError: the moment is naive."""
+    if moment is not None and moment.utcoffset() is None:
+        raise ValueError(f"{name} must be aware, got {moment!r}")
+
+
 def require_utc(name: str, moment: datetime | None) -> None:
     """Raises: ValueError: the moment is naive or not UTC."""
     if moment is not None and moment.utcoffset() != timedelta(0):
@@ -229,14 +235,15 @@ class ArticleRecord:
 
     title: str | None
     authors: tuple[str, ...] = ()
-    published_at: datetime | None = None
-    published_from: str | None = None  # feed-body, json-ld, meta, time, url, feed
+    published_at: datetime | None = None  # aware, in the zone it was written in; of a bare day its beginning
+    published_from: str | None = None  # feed-body, json-ld, meta, time, text, url, script, feed
     modified_at: datetime | None = None
     language: str | None = None  # BCP 47 primary tag, lower case, region kept when declared
     section: str | None = None
     tags: tuple[str, ...] = ()
     site_name: str | None = None
     summary: str | None = None
+    summary_from: str | None = None  # dek (shown between title and text), meta, feed
     text: str = ""  # paragraphs separated by one blank line
     html: str = ""  # allow-listed tags, absolute URLs
     markdown: str = ""
@@ -248,10 +255,11 @@ class ArticleRecord:
     access: Access = field(default_factory=Access)
     extraction: Extraction
     not_article: str | None = None
+    furniture: tuple[int, ...] = ()  # keys of lines that the site's other pages gave away: a later reading cuts them too
 
     def __post_init__(self) -> None:
-        require_utc("published_at", self.published_at)
-        require_utc("modified_at", self.modified_at)
+        require_aware("published_at", self.published_at)
+        require_aware("modified_at", self.modified_at)
 
 
 # ---------------------------------------------------------------- publishing

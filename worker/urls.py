@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsp
 import idna
 from publicsuffixlist import PublicSuffixList
 
+from worker.imageproxies import may_carry_origin, origin_in
 from worker.tracking import is_tracking
 
 MAX_URL_CHARS = 8192  # nginx and Apache stop at 8 KiB; what is longer is no article
@@ -49,12 +50,6 @@ _PANGEA_ARTICLE = re.compile(r"/a/(?:[^/]+/)?(\d+)\.html")
 _PANGEA_PICTURE = re.compile(r"/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?=[_.]|\Z)", re.IGNORECASE)
 _PANGEA_PICTURE_HOST = re.compile(r"gdb\.(?:voanews\.com|rferl\.org)")
 
-_PROXY_HOSTS = frozenset({"images.weserv.nl", "wsrv.nl"})
-# The options that weserv documents; any other parameter after an origin with a query of its own belongs to that query.
-_PROXY_OPTION = re.compile(
-    r"w|h|dpr|fit|cbg|we|a|crop|precrop|trim|tbg|mask|mtrim|mbg|flip|flop|ro|rbg|bg|blur|con|filt|gam|mod|sat|hue|sharp"
-    r"|tint|af|encoding|maxage|l|ll|default|filename|il|n|output|page|q"
-)
 _PICTURE_FILE = re.compile(r"\.(?:jpe?g|png|webp|gif|avif)\Z", re.IGNORECASE)
 _SIZE_SUFFIX = re.compile(r"-\d{2,5}x\d{2,5}(?=\.[A-Za-z]+\Z)")  # WordPress: photo-610x610.jpg
 
@@ -253,46 +248,20 @@ def authority(url: str) -> str:
 def unwrap_proxy(url: str) -> tuple[str, str | None]:
     """The picture behind a proxy's URL, and the proxy's URL; ``(url, None)`` for every other URL.
 
-    Knows images.weserv.nl and wsrv.nl, one inside the other at most MAX_PROXIES times. The origin's scheme is as
-    weserv reads it: none means http, ``ssl:`` means https. The origin is as little to be trusted as any other URL.
-
-    Source: weserv's documentation of ``url``; its issues for ``ssl:``.
+    Knows the proxies of ``worker.imageproxies``, one inside the other at most MAX_PROXIES times. Each origin has to be
+    usable: it is as little to be trusted as any other URL.
     """
+    if not may_carry_origin(url):
+        return url, None
     outer = usable_url("https:" + url.strip() if url.strip().startswith("//") else url)
     origin = outer
     for _ in range(MAX_PROXIES):
-        inner = _proxied_origin(origin) if origin else None
+        named = origin_in(origin) if origin else None
+        inner = usable_url(named, origin) if named else None
         if inner is None:
             break
         origin = inner
     return (url, None) if origin is None or origin == outer else (origin, outer)
-
-
-def _proxied_origin(url: str) -> str | None:
-    parts = urlsplit(url)
-    if parts.hostname not in _PROXY_HOSTS:
-        return None
-    pairs = parts.query.split("&")
-    start = next((n for n, pair in enumerate(pairs) if pair.startswith("url=")), None)
-    if start is None:
-        return None
-    value = pairs[start][len("url=") :]
-    if "?" in value:  # an origin whose query was not encoded: what follows and is no option belongs to it
-        own = [pair for pair in pairs[start + 1 :] if not _PROXY_OPTION.fullmatch(pair.partition("=")[0])]
-        origin = "&".join([value, *own])
-    else:
-        origin = unquote(value)
-    return usable_url(_with_scheme(origin.strip(_BLANKS)))
-
-
-def _with_scheme(origin: str) -> str:
-    lowered = origin.lower()
-    if lowered.startswith("ssl:"):
-        return "https://" + origin[len("ssl:") :].lstrip("/")
-    scheme = _SCHEME.match(origin)
-    if scheme and origin.startswith("/", scheme.end()):  # "host:8080/a.jpg" has none
-        return origin
-    return "http://" + origin.lstrip("/")
 
 
 def picture_identity(url: str) -> str:
@@ -303,28 +272,33 @@ def picture_identity(url: str) -> str:
     """
     origin, _ = unwrap_proxy(url)
     usable = usable_url(origin)
-    if usable is None:
-        return origin
-    parts = urlsplit(usable)
-    return urlunsplit(parts._replace(scheme="https")) if parts.port is None else usable
+    return origin if usable is None else _over_https(usable)
 
 
+def _over_https(usable: str) -> str:
+    rest = usable.removeprefix("http://")
+    has_port = ":" in rest.partition("/")[0].rpartition("]")[2]
+    return usable if rest is usable or has_port else f"https://{rest}"
+
+
+@lru_cache(maxsize=1024)
 def picture_key(url: str) -> str:
     """What two URLs of one picture in different sizes have in common; for comparing only.
 
     On Pangea's picture servers the GUID; elsewhere host and path without WordPress's size suffix, and the query only
     where the path does not name a picture file.
     """
-    parts = urlsplit(picture_identity(url)) if usable_url(unwrap_proxy(url)[0]) else None
-    if parts is None:
+    usable = usable_url(unwrap_proxy(url)[0])
+    if usable is None:
         return url
-    host = parts.hostname or ""
-    guid = _PANGEA_PICTURE.match(parts.path)
-    if guid and _PANGEA_PICTURE_HOST.fullmatch(host):
+    authority, slash, rest = _over_https(usable).partition("://")[2].partition("/")
+    path, _, query = f"{slash}{rest}".partition("?")
+    guid = _PANGEA_PICTURE.match(path)
+    if guid and _PANGEA_PICTURE_HOST.fullmatch(authority):
         return f"gdb:{guid[1].lower()}"
-    path = _SIZE_SUFFIX.sub("", _one_spelling(parts.path))
-    query = f"?{parts.query}" if parts.query and not _PICTURE_FILE.search(parts.path) else ""
-    return f"{parts.netloc}{path}{query}"
+    names_file = _PICTURE_FILE.search(path) is not None
+    path = _SIZE_SUFFIX.sub("", _one_spelling(path) if "%" in path else path)
+    return f"{authority}{path}?{query}" if query and not names_file else f"{authority}{path}"
 
 
 def display_url(url: str) -> str:

@@ -333,9 +333,36 @@ def test_every_recorded_proxy_form_is_unwrapped(shared: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_proxied_picture_s_origin_is_found(url: str, wanted: str) -> None:
+    """bad-inputs: Images, proxy url nested in proxy url."""
     origin, proxied = unwrap_proxy(url)
     assert origin == wanted
     assert proxied == usable_url(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "wanted"),
+    [
+        pytest.param("https://i0.wp.com/a.example/u/1.jpg?resize=480%2C320&ssl=1", "https://a.example/u/1.jpg", id="Photon"),
+        pytest.param("http://i3.wp.com/a.example/1.php?q=id%3D7%26s%3D1&w=9", "http://a.example/1.php?id=7&s=1", id="Photon, an origin with a query"),
+        pytest.param("https://b.example/_next/image?url=https%3A%2F%2Fa.example%2F1.jpg%3Fv%3D2&w=640&q=75", "https://a.example/1.jpg?v=2", id="Next.js"),
+        pytest.param("https://b.example/blog/_next/image/?url=%2Fi%2F1.jpg&w=640", "https://b.example/i/1.jpg", id="Next.js, a picture of its own site"),
+        pytest.param("https://b.example/_vercel/image?url=/i/1.jpg&w=9&q=5", "https://b.example/i/1.jpg", id="Vercel"),
+        pytest.param("https://b.example/.netlify/images?url=https://a.example/1.jpg&w=9", "https://a.example/1.jpg", id="Netlify"),
+        pytest.param("https://res.cloudinary.com/x/image/fetch/s--7TYt--/c_limit,w_972/f_auto/https://a.example/1.jpg?v=2", "https://a.example/1.jpg?v=2", id="Cloudinary"),
+        pytest.param("https://cdn.example/image/fetch/$s_!my!,w_9,q_auto:good/https%3A%2F%2Fa.example%2F1.jpg%3Fv%3D2", "https://a.example/1.jpg?v=2", id="Cloudinary, encoded"),
+        pytest.param("https://cdn.example/image/fetch/https:/a.example/1.jpg", "https://a.example/1.jpg", id="Cloudinary, a slash folded"),
+        pytest.param("https://b.example/cdn-cgi/image/width=9,fit=crop/https://a.example/1.jpg", "https://a.example/1.jpg", id="Cloudflare"),
+        pytest.param("https://b.example/cdn-cgi/image/width=9%2Cquality=75/app/1.jpg?v=2", "https://b.example/app/1.jpg?v=2", id="Cloudflare, a picture of its own site"),
+        pytest.param("https://a-example.cdn.ampproject.org/i/s/a.example/1.jpg?v=2", "https://a.example/1.jpg?v=2", id="AMP cache"),
+        pytest.param("https://cdn.ampproject.org/ii/w680/a.example/1.jpg", "http://a.example/1.jpg", id="AMP cache, resized, plain HTTP"),
+        pytest.param("https://images1-focus-opensocial.googleusercontent.com/gadgets/proxy?container=focus&url=http%3A%2F%2Fa.example%2F1.jpg", "http://a.example/1.jpg", id="Google's gadget proxy"),
+        pytest.param("https://i0.wp.com/wsrv.nl/?url=a.example/1.jpg", "https://i0.wp.com/wsrv.nl/?url=a.example/1.jpg", id="Photon asks for a path"),
+        pytest.param("https://b.example/_next/image?url=https%3A%2F%2Fi0.wp.com%2Fa.example%2F1.jpg%3Fssl%3D1", "https://a.example/1.jpg", id="one in the other"),
+    ],
+)  # fmt: skip
+def test_other_proxies_carry_their_origin_in_their_own_ways(url: str, wanted: str) -> None:
+    assert unwrap_proxy(url) == (wanted, url if wanted != url else None)
+    assert picture_key(url) == picture_key(wanted)
 
 
 @pytest.mark.parametrize(
@@ -348,13 +375,27 @@ def test_a_proxied_picture_s_origin_is_found(url: str, wanted: str) -> None:
         "https://wsrv.nl/?url=file:///etc/passwd",
         "https://wsrv.nl/?url=http://0x7f.1/",
         "https://wsrv.nl/logo.svg",
+        "https://i0.wp.com/latest.jpg",
+        "https://i9.wp.com/a.example/1.jpg",
+        "https://b.example/_next/image?w=640",
+        "https://b.example/_next/static/media/1.jpg",
+        "https://b.example/_next/image?url=javascript%3Aalert(1)",
+        "https://b.example/_next/image?url=http%3A%2F%2F0x7f.1%2F1.jpg",
+        "https://res.cloudinary.com/x/image/upload/w_9/v1/1.jpg",
+        "https://res.cloudinary.com/x/image/fetch/w_9/ftp://a.example/1.jpg",
+        "https://a-example.cdn.ampproject.org/c/s/a.example/page.html",
+        "https://evil-cdn.ampproject.org.example/i/s/a.example/1.jpg",
+        "https://a.example/gadgets/proxy?url=https://b.example/1.jpg",
+        "https://x.imgix.net/1.jpg?w=9",
     ],
 )
 def test_what_is_no_proxied_picture_stays_as_it_is(url: str) -> None:
+    """bad-inputs: Images, each origin behind a proxy passes the filter."""
     assert unwrap_proxy(url) == (url, None)
 
 
 def test_proxies_are_unwrapped_twice_at_most() -> None:
+    """bad-inputs: Images, proxy url nested in proxy url."""
     innermost = "wsrv.nl/?url=a.example/1.jpg"
     origin, _ = unwrap_proxy(f"https://wsrv.nl/?url=https://wsrv.nl/?url=https://{innermost}")
     assert origin == f"https://{innermost}"

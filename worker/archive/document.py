@@ -133,7 +133,7 @@ def render_document(
     """
     body: list[str] = []
     if record.published_at is not None:
-        body.append(f"<div><i>{format_datetime(record.published_at, usegmt=True)}</i></div>")
+        body.append(f"<div><i>{format_datetime(record.published_at.astimezone(UTC), usegmt=True)}</i></div>")
     lead = picture or record.image
     if lead is not None:
         body.append(f'<img src="{escape(_proxied(lead.url, image_proxy))}" width="100%">')

@@ -117,7 +117,7 @@ def record_facts(record: ArticleRecord) -> dict[str, Any]:
     import msgspec
 
     facts: dict[str, Any] = msgspec.to_builtins(record)
-    del facts["image_candidates"]
+    del facts["image_candidates"], facts["furniture"]
     return facts
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import typer
@@ -125,7 +125,7 @@ def console() -> Console:
 
 def moment(at: datetime | None) -> str | None:
     """A moment for people, to the second, UTC."""
-    return None if at is None else at.strftime("%Y-%m-%d %H:%M:%SZ")
+    return None if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def span(seconds: float) -> str:

@@ -1,44 +1,45 @@
-"""A page -> the blocks of its article. The only file that imports trafilatura."""
+"""A page -> the blocks of its article: which leaves are taken, and what is done where none convince."""
 
 from __future__ import annotations
 
-import logging
-from copy import deepcopy
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
-import lxml.etree
 import lxml.html
-import trafilatura
-from trafilatura.settings import Extractor
+import numpy as np
+import numpy.typing as npt
 
-from worker.extract.document import Document, element_count, parse_html
-from worker.extract.metadata import Metadata, folded
-from worker.extract.render import Block, read_blocks, to_text
-from worker.extract.sites import SiteProfile, profile_of
-from worker.text import word_count
+from worker.extract.blocks import Block, blocks_of, is_caption, read_blocks
+from worker.extract.document import Document, parse_html
+from worker.extract.features import Said, name_tokens
+from worker.extract.image import is_junk
+from worker.extract.leaves import ASIDE, FOOTER, HIDDEN, NAV, Leaf, Leaves
+from worker.extract.metadata import Metadata
+from worker.extract.profiles import SiteProfile, choose, copied_areas, profile_of
+from worker.extract.render import to_text
+from worker.extract.scorer import CONTENT_FROM, DEK_FROM, Scored, score
+from worker.extract.sites import (
+    NOTHING_KNOWN,
+    BodyLine,
+    Furniture,
+    PageLines,
+    furniture_among,
+    keys_at,
+    line_key,
+    page_lines,
+)
+from worker.extract.title import folded
+from worker.text import clean_line, word_count
+from worker.urls import picture_key
 
 MIN_BODY_WORDS = 50  # of a JSON-LD articleBody: shorter ones are teasers
 LESS_THAN = 0.6  # of its words: then the elements hold less than the article
-
-MAX_WEIGHED_ELEMENTS = 12_000  # trafilatura's time grows faster than the page: 55,000 paragraphs cost it 6 s,
-MAX_WEIGHED_DEPTH = 200  # and 600 nested tables 4 s
-_IS_DEEPER = lxml.etree.XPath(f"boolean({'/*' * (MAX_WEIGHED_DEPTH + 1)})")
+MIN_AREA_WORDS = 150  # of a main area of which nothing was taken: less may be a teaser, a form, a list
+MAX_DEK = 700  # characters: what is longer is the article's beginning
+DEK_NAMES = frozenset(("dek", "standfirst", "strapline", "subheadline", "chapo", "vorspann"))
 _MAIN_AREAS = (".//article", ".//main", ".//*[@role='main']")
-_WHOLE = (".//body", ".")
-MIN_AREA_WORDS = 150  # of a main area in which trafilatura finds nothing: less may be a teaser, a form, a list
-_TAGS = {
-    "list": "ul", "item": "li", "ref": "a", "lb": "br", "graphic": "img", "quote": "blockquote", "row": "tr",
-    "cell": "td", "del": "span",
-}  # fmt: skip
-_HIGHLIGHTS = {"#b": "strong", "#i": "em", "#t": "code"}
-_OPTIONS = Extractor(
-    output_format="python", fast=True, comments=False, images=True, links=True, formatting=True
-)  # made once: it reads a configuration
-_NO_TEXT = "//script | //style"  # what JSON-LD says, we read ourselves
 _OPENING_BLOCKS = 3  # where a repeated title or dek would stand
-
-# It warns about every page it finds nothing on, with the URL as the page wrote it; we say so ourselves.
-logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
+_NEAR = 2  # leaves of text between a picture and the article's text that it belongs to, at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,30 +47,37 @@ class Body:
     blocks: tuple[Block, ...]
     text: str
     words: int
-    method: str  # page:<profile>, page:trafilatura, page:main-area, page:json-ld
+    method: str  # page:<profile>, page:leaves, page:main-area, page:json-ld
+    dek: str | None = None  # the line between title and text, where the page shows one; it is not part of the text
+    sureness: float | None = None  # F1 to expect of the choice of leaves, in [0, 1]; None: nothing was weighed
+    span: range | None = None  # from the first to the last leaf taken, in the page's leaves
+    lines: PageLines = field(default_factory=PageLines)  # for the memory of the site, before its furniture was cut
+    cut: tuple[int, ...] = ()  # keys of the furniture that was cut
 
 
-def read_body(document: Document, metadata: Metadata) -> Body:
-    """The site's profile where it fits, else the general extraction; JSON-LD where the elements hold less."""
-    profile = profile_of(document.url)
+def read_body(
+    document: Document, metadata: Metadata, leaves: Leaves, said: Said, furniture: Furniture = NOTHING_KNOWN
+) -> Body:
+    """The site's profile where it fits, else the leaves that score; JSON-LD where the elements hold less.
+
+    Args:
+        document: The page.
+        metadata: What it says of itself.
+        leaves: Of the document's tree.
+        said: What page and feed say the article says.
+        furniture: What the site's other pages taught.
+    """
+    profile = profile_of(document.url, metadata.published_on)
     body = _by_profile(document, profile) if profile else None
     if body is None:
-        body = _by_rules(document, profile)
-    said = _said(metadata.article_body)
-    if said and said.words >= MIN_BODY_WORDS and body.words < LESS_THAN * said.words:
-        body = said
+        body = _by_score(document, leaves, said, furniture)
+        if not body.words:
+            area = _main_area(document)
+            body = area if area.words >= MIN_AREA_WORDS or metadata.is_declared_article else body
+    stated = _stated(metadata.article_body)
+    if stated and stated.words >= MIN_BODY_WORDS and body.words < LESS_THAN * stated.words:
+        body = stated
     return _without_repeats(body, metadata.title)
-
-
-def _by_rules(document: Document, profile: SiteProfile | None) -> Body:
-    """What trafilatura chooses; the main area as it is where the page is too much for it, or where it finds nothing."""
-    if element_count(document.root) > MAX_WEIGHED_ELEMENTS or _IS_DEEPER(document.root):
-        return _unweighed(document, *_MAIN_AREAS, *_WHOLE)
-    body = _general(document, profile)
-    if body.words:
-        return body
-    area = _unweighed(document, *_MAIN_AREAS)
-    return area if area.words >= MIN_AREA_WORDS else body
 
 
 def _made(blocks: list[Block], method: str) -> Body:
@@ -78,73 +86,152 @@ def _made(blocks: list[Block], method: str) -> Body:
 
 
 def _by_profile(document: Document, profile: SiteProfile) -> Body | None:
-    """The profile's body elements, in order; None when the page has none or they hold no text."""
-    for element_id in profile.body_ids:
-        area = next((one for one in document.root.iter() if one.get("id") == element_id), None)
-        if area is None:
-            continue
-        area = deepcopy(area)
-        area.tail = None
-        _drop(area, profile)
-        parts = [one for one in area.iterdescendants() if _has_class(one, profile.body_classes)]
-        within = set(parts)
-        outer = [one for one in parts if within.isdisjoint(one.iterancestors())]
-        body = _made([block for one in outer for block in read_blocks(one, document.base_url)], f"page:{profile.name}")
-        if body.words:
-            return body
-    return None
+    """The profile's elements, in order; None when the page does not look like it or they hold no text."""
+    chosen = choose(profile, document.root)
+    areas = copied_areas(chosen) if chosen else []
+    body = _made([block for one in areas for block in read_blocks(one, document.base_url)], f"page:{profile.name}")
+    return body if body.words else None
 
 
-def _has_class(element: lxml.html.HtmlElement, names: tuple[str, ...]) -> bool:
-    return isinstance(element.tag, str) and not set(names).isdisjoint((element.get("class") or "").split())
+# ---------------------------------------------------------------- the leaves that score
 
 
-def _drop(area: lxml.html.HtmlElement, profile: SiteProfile) -> None:
-    unwanted = [
-        one
-        for one in area.iterdescendants()
-        if one.get("id") in profile.drop_ids or not profile.drop_classes.isdisjoint((one.get("class") or "").split())
-    ]
-    for one in unwanted:
-        one.drop_tree()
+def _by_score(document: Document, leaves: Leaves, said: Said, furniture: Furniture) -> Body:
+    scored = score(leaves, said)
+    if scored is None:
+        return _made([], "page:leaves")
+    keep = scored.body >= CONTENT_FROM
+    is_dek = _dek(scored, keep)
+    keep &= ~is_dek
+    keys = [line_key(leaf.text) for leaf in scored.rows]
+    lines = page_lines(
+        [key for key, kept in zip(keys, keep, strict=True) if kept],
+        [key for key, kept in zip(keys, keep, strict=True) if not kept],
+    )
+    cut = _cut(scored, keep, keys, furniture)
+    taken = {id(leaf) for leaf, kept in zip(scored.rows, keep, strict=True) if kept}
+    blocks = blocks_of(_with_pictures(leaves.leaves, taken), document.base_url, captions_are_text=True)
+    text = to_text(blocks)
+    places = [place for place, leaf in enumerate(leaves.leaves) if id(leaf) in taken]
+    dek = " ".join(leaf.text for leaf, one in zip(scored.rows, is_dek, strict=True) if one)
+    return Body(
+        blocks=tuple(_each_picture_once(blocks)),
+        text=text,
+        words=word_count(text),
+        method="page:leaves",
+        dek=clean_line(dek, MAX_DEK) or None,
+        sureness=_sureness(scored, keep),
+        span=range(places[0], places[-1] + 1) if places else None,
+        lines=lines,
+        cut=cut,
+    )
 
 
-def _general(document: Document, profile: SiteProfile | None) -> Body:
-    root = document.root  # of which trafilatura makes a copy
-    if profile:
-        root = deepcopy(root)
-        _drop(root, profile)
-    found = trafilatura.bare_extraction(root, options=_OPTIONS, prune_xpath=_NO_TEXT)
-    if not isinstance(found, trafilatura.settings.Document):
-        return _made([], "page:trafilatura")
-    return _made(read_blocks(_as_html(found.body), document.base_url), "page:trafilatura")
+def _dek(scored: Scored, keep: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The rows that are the dek: by the model or by their names, above the body, and not longer than a dek is."""
+    by_name = np.array([not DEK_NAMES.isdisjoint(name_tokens(leaf.box.names)) for leaf in scored.rows])
+    is_dek = by_name | ((scored.dek >= DEK_FROM) & (scored.dek > scored.body))
+    body = np.flatnonzero(keep & ~is_dek)
+    if len(body):  # a box of the text may be named like that too
+        is_dek[body[0] + 1 :] = False
+    is_dek &= keep | (scored.dek >= DEK_FROM)
+    chars = 0
+    for place in np.flatnonzero(is_dek):
+        chars += len(scored.rows[place].text)
+        is_dek[place] = chars <= MAX_DEK
+    return is_dek
 
 
-def _unweighed(document: Document, *paths: str) -> Body:
-    """All text of the first of these areas that there is, without weighing one part against another."""
-    areas = (document.root.find(path) for path in paths)
+def _cut(
+    scored: Scored, keep: npt.NDArray[np.bool_], keys: Sequence[int | None], furniture: Furniture
+) -> tuple[int, ...]:
+    """Take the site's furniture out of what was kept.
+
+    Returns: The keys of what was cut.
+    """
+    rows = np.flatnonzero(keep).tolist()
+    lines = [
+        BodyLine(
+            key=keys[row], chars=len(scored.rows[row].text), is_heading=scored.rows[row].kind == "heading"
+        )
+        for row in rows
+    ]  # fmt: skip
+    places = furniture_among(lines, furniture)
+    keep[[rows[place] for place in places]] = False
+    return keys_at(lines, places)
+
+
+def _sureness(scored: Scored, keep: npt.NDArray[np.bool_]) -> float:
+    """The F1 to expect if each probability is right: what is kept and right, against what is kept and what is right."""
+    length = np.array([len(leaf.text) for leaf in scored.rows], dtype=np.float64)
+    right = length * scored.body
+    both = float(length[keep].sum() + right.sum())
+    return float(2 * right[keep].sum() / both) if both else 0.0
+
+
+def _with_pictures(leaves: Sequence[Leaf], taken: set[int]) -> Iterator[Leaf]:
+    """The leaves taken, and between them the pictures that belong to them, with their captions."""
+    texts = [place for place, leaf in enumerate(leaves) if id(leaf) in taken]
+    if not texts:
+        return
+    first, last = texts[0], texts[-1]
+    captioned = False
+    for place in range(max(0, first - _NEAR), last + 1):
+        leaf = leaves[place]
+        if id(leaf) in taken:
+            captioned = False
+            yield leaf
+        elif leaf.image is not None:
+            captioned = _belongs(leaves, place, taken)
+            if captioned:
+                yield leaf
+        elif captioned and is_caption(leaf):
+            yield leaf
+
+
+def _belongs(leaves: Sequence[Leaf], place: int, taken: set[int]) -> bool:
+    """Whether a picture stands beside text that was taken, and is no other page's."""
+    picture = leaves[place]
+    if picture.box.flags & (NAV | ASIDE | FOOTER | HIDDEN):
+        return False
+    around = (_texts(leaves, range(place - 1, -1, -1)), _texts(leaves, range(place + 1, len(leaves))))
+    return any(id(leaf) in taken for near in around for leaf in near)
+
+
+def _texts(leaves: Sequence[Leaf], places: range) -> list[Leaf]:
+    """The nearest leaves of text that are no captions, in that direction."""
+    near: list[Leaf] = []
+    for place in places[: 4 * _NEAR]:
+        leaf = leaves[place]
+        if leaf.image is None and not is_caption(leaf):
+            near.append(leaf)
+            if len(near) == _NEAR:
+                break
+    return near
+
+
+def _each_picture_once(blocks: Iterable[Block]) -> Iterator[Block]:
+    seen: set[str] = set()
+    for block in blocks:
+        if block.image_url is not None:
+            key = picture_key(block.image_url)
+            if key in seen or is_junk(block.image_url):
+                continue
+            seen.add(key)
+        yield block
+
+
+# ---------------------------------------------------------------- where no leaf convinces
+
+
+def _main_area(document: Document) -> Body:
+    """All text of the first main area that there is, without weighing one part against another."""
+    areas = (document.root.find(path) for path in _MAIN_AREAS)
     area = next((one for one in areas if one is not None), None)
     return _made(read_blocks(area, document.base_url) if area is not None else [], "page:main-area")
 
 
-def _as_html(body: lxml.html.HtmlElement) -> lxml.html.HtmlElement:
-    """Its TEI-like tree as HTML elements, in place: the tree is ours alone."""
-    for element in body.iter():
-        rend = element.get("rend") or ""
-        if element.tag == "head":
-            element.tag = rend if rend in {"h1", "h2", "h3", "h4", "h5", "h6"} else "h2"
-        elif element.tag == "hi":
-            element.tag = _HIGHLIGHTS.get(rend, "span")
-        elif element.tag == "code":
-            element.tag = "pre" if "\n" in "".join(element.itertext()) else "code"
-        elif element.tag in _TAGS:
-            element.tag = "ol" if rend == "ol" else _TAGS[element.tag]
-        if target := element.get("target"):
-            element.set("href", target)
-    return body
-
-
-def _said(article_body: str | None) -> Body | None:
+def _stated(article_body: str | None) -> Body | None:
     """A JSON-LD articleBody: plain text with line breaks, or HTML in spite of its definition."""
     if not article_body:
         return None
@@ -164,4 +251,6 @@ def _without_repeats(body: Body, title: str | None) -> Body:
             seen.add(key)
     if len(opening) == min(len(body.blocks), _OPENING_BLOCKS):
         return body
-    return _made([*opening, *body.blocks[_OPENING_BLOCKS:]], body.method)
+    blocks = (*opening, *body.blocks[_OPENING_BLOCKS:])
+    text = to_text(blocks)
+    return replace(body, blocks=blocks, text=text, words=word_count(text))

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
-from worker.extract.render import Block
+from worker.extract.blocks import Block
 
 MAX_ENDINGS = 5  # lines of one text
 LONGEST_ENDING = 300  # characters; what is longer is a paragraph that somebody wrote

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice
 
 import lxml.etree
@@ -13,24 +14,62 @@ import lxml.html
 from worker.extract.document import elements_at
 from worker.model import Entry, ImageCandidate
 from worker.text import clean_line
-from worker.urls import picture_identity, picture_key, unwrap_proxy, usable_url
+from worker.urls import MAX_URL_CHARS, picture_identity, picture_key, unwrap_proxy, usable_url
 
 MAX_CANDIDATES = 6
 MAX_CAPTION_ELEMENTS = 60  # looked through beside one picture
-MAX_SRCSET = 10_000  # characters
+MAX_SRCSET = 20_000  # characters
+SHAPES_APART = 0.1  # of the one: how much two shapes may differ by rounding
+MAX_RATIO = 32  # the larger number of a ratio that stands for a size
+MAX_NOSCRIPT_LEVELS = 3  # looked through above a lazy <img>
+MAX_PICTURE_SOURCES = 30  # of one <picture>
 MAX_BODY_IMAGES = 200  # looked at on one page
 MIN_SIDE = 200  # pixels, where the page claims a size: below it is an icon or a portrait of the author
 MAX_SRCSET_WIDTH = 2400  # pixels: more is for printing
 
-_LAZY = ("data-src", "data-original", "data-lazy-src", "data-hi-res-src", "data-full-src", "data-image", "data-url")
-_SRCSETS = ("srcset", "data-srcset", "data-lazy-srcset")
-_SRCSET_COMMA = re.compile(r",\s+|(?<=[wx]),|,(?=https?://)")
-_SRCSET_SIZE = re.compile(r"(\d{1,5}(?:\.\d{1,4})?)[wx]")
-_PICTURE_JUNK = re.compile(
-    r"(?:^|[/_.-])(?:logos?|spinner|loading|loader|placeholder|blank|spacer|pixel|sprite|icons?|favicon|avatar|gravatar"
-    r"|emoji|smiley|1x1|transparent|default[-_](?:image|og|share|social)|og[-_]default|no[-_]?image|dummy)(?:[/_.@-]|\d|$)",
+# Where lazy loaders keep a picture until it is looked at. The first are always a picture's; the others only where they
+# end in the name of a picture file. Whatever ends in "srcset" is one.
+_LAZY = frozenset((
+    "data-src", "data-original", "data-lazy-src", "data-hi-res-src", "data-full-src", "data-orig-file", "data-lazy",
+    "data-large-file",
+))  # fmt: skip
+_PERHAPS_LAZY = re.compile(r"-src\Z|(?:original|img|image|url|echo|hi-?res|retina|full|large)(?:-?(?:url|src|file))?\Z")
+_NOT_SHARP = re.compile(r"blur|thumb|small|low|tiny|preview|placeholder|delete|logo|fallback")
+_MAX_NAME = 40  # characters of an attribute's name
+_PICTURE_FILE = re.compile(r"\.(?:jpe?g|png|webp|avif)(?:[?#]|\Z)", re.IGNORECASE)
+_WIDTH_IN_URL = re.compile(
+    r"[?&](?:w|width|imwidth|wid)=(\d{2,4})(?!\d)|(?<![a-z0-9])w(?:idth)?[_=/-]?(\d{2,4})(?![a-z0-9])"
+    r"|(?<!\d)(\d{2,4})x\d{2,4}(?!\d)",
     re.IGNORECASE,
 )
+_GLUED = re.compile(r",(?=https?://)")
+_SRCSET_SIZE = re.compile(r"(\d{1,5}(?:\.\d{1,4})?)([wx])")
+_UNREAD_TYPES = frozenset(("image/svg+xml", "image/jxl", "image/heic", "image/heif", "image/jp2", "image/vnd.ms-photo"))
+_UNREAD_FILES = (".svg", ".svgz", ".ico")
+# What never is a picture of anything: by a whole part of the path; by a word of the file's name that means nothing
+# else; by one that may, among a few others ("new-logo-of-the-railways-upsets-passengers.jpg" is a picture of a logo).
+_JUNK_PART = re.compile(
+    r"(?:logos?|spinners?|load(?:ing|er)|lazy(?:[-_]?load)?|placeholders?|blank|spacer|pixel|sprites?|(?:fav|app)?-?icons?"
+    r"|avatars?|gravatar|emojis?|smil(?:ey|ies)|1x1|transparent|dummy)(?:[-_@]?+\d++(?:x\d*+)?+)*+",
+    re.IGNORECASE,
+)
+_JUNK_WORD = re.compile(
+    r"(?<![a-z])(?:favicon|gravatar|spinner|placeholder|spacer|sprite|transparent|no[-_]?(?:image|img|photo)|app[-_]?icon"
+    r"|(?:tracking|clear|web)[-_]?pixel)(?![a-z])",
+    re.IGNORECASE,
+)
+_JUNK_AMONG_FEW = re.compile(
+    r"(?<![a-z])(?:logos?|icons?|avatar|blank|dummy|loader|default[-_](?:image|img|og|share|social|thumb(?:nail)?)"
+    r"|og[-_]default)(?![a-z])",
+    re.IGNORECASE,
+)
+_FEW = 4
+_NAME_PART = re.compile(r"[^-_.@ +]+")
+_TRACKER = re.compile(
+    r"/(?:matomo|piwik|count(?:er)?|pixel|beacon|tr|collect|track(?:ing|er)?)(?:\.(?:php|gif|aspx?))?/?(?:\?|\Z)",
+    re.IGNORECASE,
+)
+_TEMPLATE = re.compile(r"[{}]|%7[bd]|\$%|\[\[|<%", re.IGNORECASE)  # "…/{width}/a.jpg": filled in by a script
 _FURNITURE = frozenset(("nav", "aside", "footer", "form"))
 _ROOTS_OF_ARTICLES = tuple(
     lxml.etree.XPath(f"({path})[1]")
@@ -43,7 +82,10 @@ _ROOTS_OF_ARTICLES = tuple(
     )
 )
 _CAPTION_CLASS = re.compile(r"caption|legend", re.IGNORECASE)
-_CREDIT_CLASS = re.compile(r"credit|copyright|photographer|source\b|image-author|byline", re.IGNORECASE)
+_CREDIT_CLASS = re.compile(
+    r"credit|copyright|photographer|fotograf|source\b|image-author|byline|quelle\b", re.IGNORECASE
+)
+_MAX_NAMES = 300  # characters of a class attribute
 _HIDDEN_CLASSES = frozenset((
     "off-screen", "visually-hidden", "visuallyhidden", "u-visually-hidden", "sr-only", "screen-reader-text",
     "screenreader-text",
@@ -78,9 +120,27 @@ def candidate(
     url = usable_url(raw, base_url) if raw and raw.strip() else None
     if url is None:
         return None
-    origin, proxied = unwrap_proxy(url)
-    if _is_junk(origin) or (width is not None and width < 2) or (height is not None and height < 2):  # noqa: PLR2004 - a tracking pixel
+    if is_junk(unwrap_proxy(url)[0]) or _is_dot(width, height):
         return None
+    return _named(url, chosen_by, caption=caption, credit=credit, width=width, height=height)
+
+
+def shown_candidate(image: lxml.etree._Element, base_url: str | None, chosen_by: str) -> ImageCandidate | None:
+    """The picture an <img> shows as a candidate, without its caption; None as ``largest_source`` has it."""
+    source = largest_source(image, base_url)
+    return _named(source.url, chosen_by, width=source.width, height=source.height) if source else None
+
+
+def _named(
+    url: str,
+    chosen_by: str,
+    *,
+    caption: str | None = None,
+    credit: str | None = None,
+    width: int | None = None,
+    height: int | None = None,
+) -> ImageCandidate:
+    origin, proxied = unwrap_proxy(url)
     return ImageCandidate(
         url=picture_identity(url) if proxied else origin,
         proxied_url=proxied,
@@ -92,17 +152,42 @@ def candidate(
     )
 
 
+def _is_dot(width: int | None, height: int | None) -> bool:
+    """Whether a claimed side is that of a tracking pixel."""
+    return (width is not None and width < 2) or (height is not None and height < 2)  # noqa: PLR2004
+
+
 def largest_source(image: lxml.etree._Element, base_url: str | None) -> Source | None:
-    """The largest usable version an <img> (in a <picture> or not, lazy or not) names; None for data:, SVG and junk."""
-    width, height = pixels(image.get("width")), pixels(image.get("height"))
-    if any(side is not None and side < 2 for side in (width, height)):  # noqa: PLR2004 - a tracking pixel
+    """The largest usable version an <img> (in a <picture> or not, lazy or not) names; None for data:, SVG and junk.
+
+    A version's width is what its descriptor says, else what its URL seems to say. More than MAX_SRCSET_WIDTH is taken
+    only where nothing smaller is offered.
+    """
+    width, height = _claimed_sides(image)
+    if _is_dot(width, height):
         return None
-    for raw, claimed in sorted(_srcset(image), key=lambda item: -item[1]):
-        if claimed <= MAX_SRCSET_WIDTH and (url := _usable(raw, base_url)):
-            return Source(url=url, width=int(claimed) if claimed > 10 else width, height=height)  # noqa: PLR2004 - "2x" is a density
-    for name in (*_LAZY, "src"):
-        if url := _usable(image.get(name), base_url):
-            return Source(url=url, width=width, height=height)
+    for version in sorted(_srcset(image), key=_worth, reverse=True):
+        if url := _usable(version.raw, base_url):
+            claimed = version.width or width
+            scaled = round(claimed * height / width) if claimed and width and height else None
+            return Source(url=url, width=claimed, height=scaled if version.width else height)
+    for raw in _plain(image):
+        if url := _usable(raw, base_url):
+            return Source(url=url, width=width or width_in(url), height=height)
+    fallback = _without_script(image)
+    return largest_source(fallback, base_url) if fallback is not None else None
+
+
+def _without_script(image: lxml.etree._Element) -> lxml.etree._Element | None:
+    """The <img> that stands beside a lazy one for readers without scripts."""
+    node: lxml.etree._Element | None = image
+    for _ in range(MAX_NOSCRIPT_LEVELS):
+        if node is None or node.tag == "noscript":
+            return None
+        for beside in (node.getnext(), node.getprevious()):
+            if beside is not None and beside.tag == "noscript":
+                return next(beside.iter("img"), None)
+        node = node.getparent()
     return None
 
 
@@ -166,10 +251,16 @@ def caption_of(image: lxml.etree._Element) -> tuple[str | None, str | None]:
         holder = parent if parent is None or parent.tag not in {"a", "picture", "span"} else parent.getparent()
     if holder is None:
         return None, None
-    caption = _first(holder, lambda element: element.tag == "figcaption")
-    if caption is None:
-        caption = _first(holder, lambda element: bool(_CAPTION_CLASS.search(element.get("class") or "")))
-    credit = _first(holder, lambda element: bool(_CREDIT_CLASS.search(element.get("class") or "")))
+    figcaption = named = credit = None
+    for one in islice(holder.iterdescendants(), MAX_CAPTION_ELEMENTS):
+        names = one.get("class")
+        if figcaption is None and one.tag == "figcaption":
+            figcaption = one
+        if names and named is None and _says_caption(names[:_MAX_NAMES]):
+            named = one
+        if names and credit is None and _says_credit(names[:_MAX_NAMES]):
+            credit = one
+    caption = figcaption if figcaption is not None else named
     credit_text = _text(credit) if credit is not None else ""
     if caption is None:
         return None, credit_text or None
@@ -186,45 +277,144 @@ def pixels(raw: str | None) -> int | None:
 
 
 def _merged(first: ImageCandidate, other: ImageCandidate) -> ImageCandidate:
-    larger = other if (other.width or 0) > (first.width or 0) and first.width else first
+    is_better = first.width and (other.width or 0) > first.width and not _is_other_shape(first, other)
+    version = other if is_better or (other.url == first.url and first.width is None) else first
     return replace(
         first,
-        url=larger.url,
-        width=larger.width or other.width,
-        height=larger.height or (other.height if larger.width is None else None),
+        url=version.url,
+        width=version.width,
+        height=version.height,
         proxied_url=first.proxied_url or other.proxied_url,
         caption=first.caption or other.caption,
         credit=first.credit or other.credit,
     )
 
 
-def _srcset(image: lxml.etree._Element) -> Iterator[tuple[str, float]]:
-    """Every version with its width in pixels or its density, 1 when it claims neither.
+def _is_other_shape(first: ImageCandidate, other: ImageCandidate) -> bool:
+    """Whether one of them is a cut of the other, by the sides that the page claims."""
+    if not (first.width and first.height and other.width and other.height):
+        return False
+    shape, other_shape = first.width / first.height, other.width / other.height
+    return abs(shape - other_shape) > SHAPES_APART * shape
 
-    Source: https://html.spec.whatwg.org/multipage/images.html#srcset-attributes (a URL may hold commas, not end in one)
+
+def _claimed_sides(image: lxml.etree._Element) -> tuple[int | None, int | None]:
+    """The size attributes in pixels; "16" by "9" is a ratio and says nothing of size, "16" by "16" is an icon."""
+    width, height = pixels(image.get("width")), pixels(image.get("height"))
+    if width and height and width != height and max(width, height) <= MAX_RATIO:
+        return None, None
+    return width, height
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    raw: str
+    width: int | None  # pixels
+    density: float
+
+
+def _worth(version: _Version) -> tuple[bool, int, float]:
+    width = version.width or 0
+    return (width <= MAX_SRCSET_WIDTH, width if width <= MAX_SRCSET_WIDTH else -width, version.density)
+
+
+def _srcset(image: lxml.etree._Element) -> Iterator[_Version]:
+    """Every version that an <img>, and the <source>s of the <picture> around it, offer in a srcset.
+
+    libxml2 does not know <source> for a void element: the <img> after it stands within.
     """
-    elements = [image]
+    yield from _versions(image)
     parent = image.getparent()
+    while parent is not None and parent.tag == "source":
+        parent = parent.getparent()
     if parent is not None and parent.tag == "picture":
-        elements.extend(parent.iterchildren("source"))
-    for element in elements:
-        for name in _SRCSETS:
-            for version in _SRCSET_COMMA.split((element.get(name) or "")[:MAX_SRCSET]):
-                url, _, size = version.strip().partition(" ")
-                claimed = _SRCSET_SIZE.fullmatch(size.strip())
-                yield url.rstrip(","), float(claimed[1]) if claimed else 1.0
+        for source in islice(parent.iter("source"), MAX_PICTURE_SOURCES):
+            if (source.get("type") or "").strip().lower() not in _UNREAD_TYPES:
+                yield from _versions(source)
+
+
+def _versions(element: lxml.etree._Element) -> Iterator[_Version]:
+    for name, value in _attributes(element):
+        if name.endswith("srcset"):
+            yield from parsed_srcset(value)
+
+
+def _attributes(element: lxml.etree._Element) -> Iterator[tuple[str, str]]:
+    return ((str(name), str(value)) for name, value in element.attrib.items())
+
+
+def parsed_srcset(value: str) -> Iterator[_Version]:
+    """The versions of a srcset attribute; of a longer one than MAX_SRCSET characters, the first.
+
+    Source: https://html.spec.whatwg.org/multipage/images.html#srcset-attributes: a URL may hold commas, not end in one.
+        Beyond it, a comma without a blank parts two versions where a size stands before it, or a scheme after.
+    """
+    url, width, density = "", None, 1.0
+    for token in _GLUED.sub(", ", value[:MAX_SRCSET]).split():
+        if not url:
+            url = token.lstrip(",")
+            if url.endswith(","):
+                yield _version(url.rstrip(","), None, 1.0)
+                url = ""
+            continue
+        size, comma, rest = token.partition(",")
+        if match := _SRCSET_SIZE.fullmatch(size):
+            if match[2] == "w":
+                width = int(float(match[1])) or None
+            else:
+                density = float(match[1])
+        if comma:
+            yield _version(url, width, density)
+            url, width, density = rest.strip(","), None, 1.0
+    if url:
+        yield _version(url, width, density)
+
+
+def _version(url: str, width: int | None, density: float) -> _Version:
+    return _Version(url, width or width_in(url), density)
+
+
+def width_in(url: str) -> int | None:
+    """The width in pixels that a URL seems to ask for: ``?w=800``, ``/w_800/``, ``-800x600``; None: it says nothing."""
+    match = _WIDTH_IN_URL.search(url)
+    return int(match[match.lastindex or 0]) if match else None
+
+
+def _plain(image: lxml.etree._Element) -> Iterator[str]:
+    """What stands in src and its lazy cousins; src last, since it may hold no more than a stand-in."""
+    vague: list[str] = []
+    for name, value in _attributes(image):
+        if name in _LAZY:
+            yield value
+        elif (
+            len(name) <= _MAX_NAME
+            and _PERHAPS_LAZY.search(name)
+            and not _NOT_SHARP.search(name)
+            and len(value) <= MAX_URL_CHARS
+            and _PICTURE_FILE.search(value)
+        ):
+            vague.append(value)
+    yield from vague
+    yield image.get("src") or ""
 
 
 def _usable(raw: str | None, base_url: str | None) -> str | None:
-    if not raw or raw.lstrip()[:5].lower() == "data:":
+    if not raw or len(raw) > MAX_URL_CHARS or raw.lstrip()[:5].lower() == "data:" or _TEMPLATE.search(raw):
         return None
     url = usable_url(raw, base_url)
-    return url if url and not _is_junk(unwrap_proxy(url)[0]) else None
+    return url if url and not is_junk(unwrap_proxy(url)[0]) else None
 
 
-def _is_junk(url: str) -> bool:
+def is_junk(url: str) -> bool:
+    """Whether a URL is named like what never is a picture of anything: a logo, an icon, a stand-in, a tracker."""
     path = url.partition("://")[2].partition("/")[2].partition("?")[0]
-    return path.lower().endswith((".svg", ".svgz", ".ico")) or bool(_PICTURE_JUNK.search(path))
+    if path.lower().endswith(_UNREAD_FILES) or _TRACKER.search(url):
+        return True
+    folders, _, file = path.rpartition("/")
+    name = file.rpartition(".")[0] or file
+    if any(_JUNK_PART.fullmatch(part) for part in (*folders.split("/"), name)) or _JUNK_WORD.search(name):
+        return True
+    return bool(_JUNK_AMONG_FEW.search(name)) and len(_NAME_PART.findall(name)) <= _FEW
 
 
 def _claims_to_be_small(source: Source) -> bool:
@@ -233,9 +423,14 @@ def _claims_to_be_small(source: Source) -> bool:
     )
 
 
-def _first(holder: lxml.etree._Element, accept: Callable[[lxml.etree._Element], bool]) -> lxml.etree._Element | None:
-    near = islice(holder.iterdescendants(), MAX_CAPTION_ELEMENTS)
-    return next((one for one in near if isinstance(one.tag, str) and accept(one)), None)
+@lru_cache(maxsize=2048)
+def _says_caption(names: str) -> bool:
+    return _CAPTION_CLASS.search(names) is not None
+
+
+@lru_cache(maxsize=2048)
+def _says_credit(names: str) -> bool:
+    return _CREDIT_CLASS.search(names) is not None
 
 
 def _text(element: lxml.etree._Element) -> str:

@@ -34,6 +34,11 @@ _REFERENCE = re.compile(
     r"&(?!(?:amp|lt|gt|quot|apos|#(?:13|34|38|39|60|62));)"
     r"(?:(?:#(\d{1,7})|#[xX]([0-9a-fA-F]{1,6})|([A-Za-z][A-Za-z0-9]{1,31}));)?"
 )
+# The numbers of NUL and of surrogates, wherever they stand.
+_NO_CHARACTER = re.compile(
+    r"&#(?:0++|0*+(?:55(?:29[6-9]|[3-9]\d\d)|56\d{3}|57(?:[0-2]\d\d|3(?:[0-3]\d|4[0-3])))"
+    r"|[xX](?:0++|0*+[dD][89a-fA-F][0-9a-fA-F]{2}));"
+)
 # After the first error in a document libxml2 loses &amp; and its like; their numbers it keeps.
 _OWN_ENTITIES = {"&amp;": "&#38;", "&lt;": "&#60;", "&gt;": "&#62;", "&quot;": "&#34;", "&apos;": "&#39;"}
 _ENTITY = re.compile(
@@ -244,6 +249,18 @@ def _numbered(number: int) -> str:
         return bytes([number]).decode("cp1252", "replace")
     is_character = number in {0x9, 0xA, 0xD} or 0x20 <= number <= 0xD7FF or 0xE000 <= number <= 0xFFFD  # noqa: PLR2004
     return chr(number) if is_character or 0x10000 <= number <= 0x10FFFF else "\ufffd"  # noqa: PLR2004
+
+
+def without_halves(text: str) -> str:
+    """The text with U+FFFD for each number of NUL or of half a surrogate pair, in CDATA sections too.
+
+    In a broken document libxml2 may take a CDATA section for a part of something else, an attribute or a namespace. It
+    ends there at a NUL, and of half a pair it makes a name or a text that is no UTF-8, which lxml cannot give back.
+    What is HTML loses nothing: these numbers mean U+FFFD there.
+
+    Source: HTML Standard section 13.2.5.80 (numeric character references).
+    """
+    return _NO_CHARACTER.sub("\ufffd", text) if "&#" in text else text
 
 
 def items_named(root: str) -> str:

@@ -26,6 +26,7 @@ from worker.feeds.mend import (
     newest_only,
     root_of,
     without_depth,
+    without_halves,
 )
 from worker.model import ParsedFeed
 from worker.text import decode, escape_control, sniff_declared
@@ -176,7 +177,7 @@ def _parsed(text: str) -> tuple[etree._Element, list[etree._LogEntry]]:
         remove_pis=True,
     )
     try:
-        root = etree.fromstring(text.encode("utf-8", "replace"), parser)
+        root = etree.fromstring(without_halves(text).encode("utf-8", "replace"), parser)
     except (etree.XMLSyntaxError, ValueError) as error:
         raise QuarantineError("not-a-feed", f"it cannot be read as XML: {error}") from error
     if root is None:

@@ -95,7 +95,7 @@ def read(
     if kind in {"item", "entry"}:
         heads, items = [], [root]
     else:
-        heads = [child for child in root if _name(child)[1] == "channel"] or [root]
+        heads = [child for child in _elements(root) if _name(child)[1] == "channel"] or [root]
         items = list(root.iter("{*}item", "{*}entry")) or _oddly_named_items(root)
         _take_out(items, {root, *heads})
     if last_is_cut:

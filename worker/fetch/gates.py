@@ -72,6 +72,8 @@ class Gates:
 
     def policy(self, key: str, usual: HostPolicy) -> HostPolicy:
         """What may be taken at the gate of this name; ``usual`` where the list does not say."""
+        if not self._count:
+            return usual
         gate = self._of_group.get(key) or self._of_host_key(key) or self._of_domain.get(key)
         if gate is None:
             return usual

@@ -319,7 +319,7 @@ def _first_of_sites(
         .limit(limit + _held_places(connection, now=now))  # so many of them may have no place left
     )
     wanted, first = hosts.c.host.in_(longest_free), _first_of_site(which, _free(now))
-    return opened(connection, open_hosts(first, wanted), {"now": now}, pace_of=pace_of)[:limit]
+    return opened(connection, open_hosts(first, wanted), {"now": now}, pace_of=pace_of, limit=limit)
 
 
 def _sites_with_a_line(which: sa.ColumnElement[bool]) -> sa.CTE:

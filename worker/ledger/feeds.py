@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 
 from worker.ledger.among import among
 from worker.ledger.hosts import NOW, PaceOf, ensure, give_back_all_of, open_hosts, opened, reserve
+from worker.ledger.many import insert_many, update_many
 from worker.ledger.session import insert_new
 from worker.ledger.tables import Id, Moment, Row, articles, feeds, hosts, leases, polls, publications, sightings, slots
 
@@ -87,8 +88,26 @@ _IDS = among(feeds.c.id, "ids")
 LOOKED_AT = 4  # feeds, for each one that may be started: those due longest are mostly at different sites
 
 
+_SITE = hosts.alias("site")
+_MANY = sa.bindparam("many", type_=Id)
+_MOST = sa.bindparam("most", type_=Id)
+
+
 def _of_sites(wanted: sa.ColumnElement[bool], at: sa.Select[tuple[str]]) -> sa.Select[Any]:
-    """Those of the sites ``at`` that may be asked now, with the ``first_id`` of their wanted feeds."""
+    """Those of the sites ``at`` that may be asked now, with the ``first_id`` of their wanted feeds.
+
+    Of the ``most`` that are free longest: which feed a site begins with is looked up for these only.
+    """
+    free = (
+        sa.select(_SITE.c.host)
+        .where(
+            _SITE.c.host.in_(at),
+            _SITE.c.next_start_at <= NOW,
+            sa.or_(_SITE.c.blocked_until.is_(None), _SITE.c.blocked_until <= NOW),
+        )
+        .order_by(_SITE.c.next_start_at)
+        .limit(_MOST)
+    )
     first = (
         sa.select(feeds.c.id)
         .where(feeds.c.host == hosts.c.host, wanted)
@@ -97,26 +116,15 @@ def _of_sites(wanted: sa.ColumnElement[bool], at: sa.Select[tuple[str]]) -> sa.S
         .correlate(hosts)
         .scalar_subquery()
     )
-    return open_hosts(first, hosts.c.host.in_(at)).limit(sa.bindparam("most", type_=Id))
+    return open_hosts(first, hosts.c.host.in_(free))
 
 
 # Built once: putting these together takes longer than running them.
-_MANY = sa.bindparam("many", type_=Id)
 _LONGEST = sa.select(feeds.c.host).where(_MAY_POLL).order_by(feeds.c.due_at, feeds.c.id).limit(_MANY)
-_SITE = hosts.alias("site")
-_LONGEST_FREE = (
-    sa.select(_SITE.c.host)
-    .where(
-        _SITE.c.host.in_(sa.select(feeds.c.host).where(_MAY_POLL)),
-        _SITE.c.next_start_at <= NOW,
-        sa.or_(_SITE.c.blocked_until.is_(None), _SITE.c.blocked_until <= NOW),
-    )
-    .order_by(_SITE.c.next_start_at)
-    .limit(_MANY)
-)
+_CHOSEN_TOO = sa.and_(_MAY_POLL, _CHOSEN)
 _OF_LONGEST = _of_sites(_MAY_POLL, _LONGEST)
-_OF_LONGEST_FREE = _of_sites(_MAY_POLL, _LONGEST_FREE)
-_OF_CHOSEN = _of_sites(sa.and_(_MAY_POLL, _CHOSEN), sa.select(feeds.c.host).where(_MAY_POLL, _CHOSEN))
+_OF_ALL = _of_sites(_MAY_POLL, sa.select(feeds.c.host).where(_MAY_POLL))
+_OF_CHOSEN = _of_sites(_CHOSEN_TOO, sa.select(feeds.c.host).where(_CHOSEN_TOO))
 _HOW_MANY = sa.select(sa.func.count()).select_from(_LONGEST.subquery())
 _CLAIMED = sa.select(feeds.c.id, feeds.c.slug, feeds.c.url, feeds.c.host).where(_IDS).order_by(feeds.c.due_at)
 
@@ -135,35 +143,25 @@ def due(
         return []
     given = {"now": now, "many": limit * LOOKED_AT, "most": limit + limit // 4 + 1}  # some may have no place left
     if slugs is not None:
-        picks = opened(connection, _OF_CHOSEN, {**given, "slugs": list(slugs)}, pace_of=pace_of)
+        picks = opened(connection, _OF_CHOSEN, {**given, "slugs": list(slugs)}, pace_of=pace_of, limit=limit)
     else:
-        picks = opened(connection, _OF_LONGEST, given, pace_of=pace_of)
+        picks = opened(connection, _OF_LONGEST, given, pace_of=pace_of, limit=limit)
         if len(picks) < limit and connection.scalar(_HOW_MANY, given) == given["many"]:
-            picks = opened(connection, _OF_LONGEST_FREE, given, pace_of=pace_of)
-    picks = picks[:limit]
+            picks = opened(connection, _OF_ALL, given, pace_of=pace_of, limit=limit)
     if not picks:
         return []
     reserve(connection, picks, now=now)
     return list(connection.execute(_CLAIMED, {"ids": [row.first_id for row, _ in picks]}).all())
 
 
-_TOKEN = sa.bindparam("token", type_=sa.String())
-_UNTIL = sa.bindparam("until", type_=Moment())
-_LEASE = leases.insert().from_select(["feed_id", "token", "until"], sa.select(feeds.c.id, _TOKEN, _UNTIL).where(_IDS))
-_TAKE_PLACE = slots.insert().from_select(
-    ["holder", "host", "expires_at"],
-    sa.select(_TOKEN + ":f" + sa.cast(feeds.c.id, sa.String()), feeds.c.host, _UNTIL).where(_IDS),  # as ``holder`` says
-)
-
-
 def lease(connection: Connection, groups: Mapping[str, Sequence[Row]], *, until: datetime) -> None:
     """Put feeds under tokens, with a slot at each one's site (call under the dispatch lock)."""
-    if groups:
-        connection.execute(_FORGET_LEASES, {"ids": [row.id for rows in groups.values() for row in rows]})  # run out
-    for token, rows in groups.items():
-        given = {"ids": [row.id for row in rows], "token": token, "until": until}
-        connection.execute(_LEASE, given)
-        connection.execute(_TAKE_PLACE, given)
+    held_by = [(token, row) for token, rows in groups.items() for row in rows]
+    if held_by:
+        connection.execute(_FORGET_LEASES, {"ids": [row.id for _, row in held_by]})  # run out
+    insert_many(connection, leases, [{"feed_id": row.id, "token": token, "until": until} for token, row in held_by])
+    places = [{"holder": holder(token, row.id), "host": row.host, "expires_at": until} for token, row in held_by]
+    insert_many(connection, slots, places)
 
 
 _LEASES = among(leases.c.feed_id, "ids")
@@ -258,9 +256,9 @@ def save_polls(connection: Connection, learnt: Sequence[Learnt]) -> None:
     alike: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for one in learnt:
         values = {name: value for name, value in one.values.items() if not (one.asked_again and name in ASKED)}
-        alike[tuple(sorted(values))].append({"this": one.feed_id, **values})
+        alike[tuple(values)].append({"id": one.feed_id, **values})
     for rows in alike.values():
-        connection.execute(_SAVE_POLL, rows)
+        update_many(connection, feeds, rows)
     if learnt:
         connection.execute(_FORGET_LEASES, {"ids": [one.feed_id for one in learnt]})
     lines = [{**_LINE, "feed_id": one.feed_id, **line} for one in learnt for line in one.lines]
@@ -268,8 +266,6 @@ def save_polls(connection: Connection, learnt: Sequence[Learnt]) -> None:
         connection.execute(polls.insert(), lines)
 
 
-# Built once: putting a statement together for every feed costs more than running it.
-_SAVE_POLL = feeds.update().where(feeds.c.id == sa.bindparam("this"))
 _LINE = {"since": None, "times": 1, "status": None, "entries": 0, "new": 0, "detail": None, "document": None}
 ASKED = frozenset({"asked_at", "unconditional", "due_at", "gone_at"})  # what a person's wish for a poll is made of
 

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
@@ -76,14 +77,15 @@ def open_hosts(first: sa.ScalarSelect[Any], wanted: sa.ColumnElement[bool]) -> s
 
 
 def opened(
-    connection: Connection, statement: sa.Select[Any], given: Mapping[str, Any], *, pace_of: PaceOf
+    connection: Connection, statement: sa.Select[Any], given: Mapping[str, Any], *, pace_of: PaceOf, limit: int
 ) -> list[tuple[Row, Pace]]:
     """Run a statement of ``open_hosts`` in a transaction that holds the dispatchers' lock.
 
-    Returns: the sites' rows, less the moments of their starts, each with ``first_id``, and their pace.
+    Returns: the first sites' rows that have a place left, less the moments of their starts, each with ``first_id``, and
+        their pace.
     """
-    rows = connection.execute(statement, given).all()
-    return [(row, pace) for row in rows if row.held < (pace := pace_of(row)).connections]
+    paced = ((row, pace_of(row)) for row in connection.execute(statement, given).all())
+    return list(islice(((row, pace) for row, pace in paced if row.held < pace.connections), limit))
 
 
 def reserve(connection: Connection, picks: Sequence[tuple[Row, Pace]], *, now: datetime) -> None:

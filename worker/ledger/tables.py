@@ -405,6 +405,15 @@ robots = sa.Table(
     sa.Column("failing_since", Moment),
 )
 
+sites = sa.Table(  # what their recent pages taught extraction
+    "sites",
+    metadata,
+    sa.Column("site", sa.String(255), primary_key=True),
+    sa.Column("memory", sa.LargeBinary, nullable=False),  # JSON, compressed
+    sa.Column("learnt_at", Moment, nullable=False),
+)
+sa.Index("ix_sites_learnt_at", sites.c.learnt_at)
+
 beats = sa.Table(  # when each tick last ran: status and doctor tell a dead beat by it; and how far documents are listed
     "beats",
     metadata,

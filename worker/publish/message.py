@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -149,9 +149,9 @@ def build_message(record: ArticleRecord, picture: Picture | None, publication: P
         ],
         "title": record.title,
         "authors": list(record.authors),
-        "published_at": rfc3339(record.published_at),
+        "published_at": rfc3339(in_utc(record.published_at)),
         "published_from": record.published_from,
-        "modified_at": rfc3339(record.modified_at),
+        "modified_at": rfc3339(in_utc(record.modified_at)),
         "discovered_at": rfc3339(publication.discovered_at),
         "downloaded_at": rfc3339(publication.downloaded_at),
         "language": record.language,
@@ -225,6 +225,11 @@ def _change(change: Change | None) -> dict[str, Any] | None:
 def _share(value: float) -> float:
     """JSON has no NaN, and a share lies in [0, 1]."""
     return min(max(value, 0.0), 1.0) if math.isfinite(value) else 0.0
+
+
+def in_utc(moment: datetime | None) -> datetime | None:
+    """The same moment in UTC; records keep the zone that the page wrote."""
+    return moment.astimezone(UTC) if moment else None
 
 
 def rfc3339(moment: datetime | None) -> str | None:

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import logging
+import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 from sqlalchemy.engine import Connection
 
 from worker.archive.exchange import read_exchange
 from worker.errors import QuarantineError
 from worker.extract.compare import Comparison, compare
 from worker.extract.habit import Tally
-from worker.ledger import articles, feeds, reprocessings
+from worker.extract.sites import Furniture, PageLines, SiteMemory, SitePage, furniture_of, learnt, site_of
+from worker.ledger import articles, feeds, reprocessings, sites
 from worker.ledger.tables import Row
 from worker.model import ArticleRecord, Entry, Hop, State
 from worker.stages import spool
 from worker.stages.deps import Deps, Done, Save, begin, end, packed, released, save_done, settled, unpacked
-from worker.stages.revisions import Earlier, change_of, earlier_or_published, reading
+from worker.stages.revisions import Earlier, change_of, earlier_or_published, furniture_again, reading
 from worker.text import text_sha256
 from worker.urls import article_id_of, canonical_url
+
+log = logging.getLogger("newsmill")
 
 UNREAD = (State.DISCOVERED, State.DOWNLOADED)
 TWIN_LOOKS = 3  # how often an article waits for the other one to be read, before it goes its own way
@@ -34,6 +40,8 @@ class _Input:
     feed: Row
     spooled: Mapping[str, bytes]
     before: Row | None  # the revision that readers have; None: the article is new
+    site: str | None  # that the page is of
+    memory: bytes | None  # packed: what is remembered of it
 
 
 def extract(deps: Deps, ids: Sequence[int], *, token: str) -> list[int]:
@@ -64,9 +72,19 @@ class _Found:
     record: ArticleRecord
     body: bytes  # the record as it is kept
     feed_was_whole: bool | None = None  # what the page said of the feed's text; None: nothing new
+    site: _Site | None = None  # what the page teaches of its site; None: nothing
     before: Row | None = None
     comparison: Comparison | None = None  # with the revision before
     is_evidence: bool = False  # the archive has no page of the article yet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Site:
+    """A site as it was remembered, and one more page of it."""
+
+    name: str
+    memory: SiteMemory
+    lines: PageLines
 
 
 def _save_all(deps: Deps, tx: Connection, read: Sequence[_Read]) -> list[bool]:
@@ -83,6 +101,7 @@ def _save_all(deps: Deps, tx: Connection, read: Sequence[_Read]) -> list[bool]:
     going_on = {row.id for (row, _), well in zip(done, went_well, strict=True) if well}
     articles.save_records(tx, {article_pk: body for article_pk, body in bodies.items() if article_pk in going_on})
     _learn(tx, [one for one in read if one.row.id in going_on])
+    _remember(deps, tx, [one for one in read if one.row.id in going_on])
     return went_well
 
 
@@ -100,17 +119,36 @@ def _learn(tx: Connection, read: Sequence[_Read]) -> None:
             feeds.learn_full_text(tx, feed_id, asdict(tally))
 
 
+def _remember(deps: Deps, tx: Connection, read: Sequence[_Read]) -> None:
+    """Remember, per site, what its pages look like. Another worker's page of the same moment may be lost by that."""
+    now = deps.clock()
+    memories: dict[str, SiteMemory] = {}
+    for one in read:
+        if callable(one.outcome) or one.outcome.site is None:
+            continue
+        site = one.outcome.site
+        before = memories.get(site.name, site.memory)
+        after = learnt(before, SitePage(article_id=one.row.article_id, read_at=now, lines=site.lines))
+        if after is not before:
+            memories[site.name] = after
+    sites.keep(tx, {name: packed(memory) for name, memory in memories.items()}, now=now)
+
+
 def _load(tx: Connection, rows: Sequence[Row]) -> dict[int, _Input]:
     bodies = articles.entry_bodies(tx, [row.id for row in rows])
     their_feeds = feeds.by_ids(tx, sorted({row.feed_id for row in rows}))
     spooled = spool.held(tx, rows)
     before = reprocessings.standing(tx, [row.article_id for row in rows if row.revision > 1])
+    site_by_row = {row.id: site_of(row.exchange.get("url_final")) for row in rows}
+    memories = sites.memories(tx, [site for site in site_by_row.values() if site is not None])
     return {
         row.id: _Input(
             entry=bodies.get(row.id),
             feed=their_feeds[row.feed_id],
             spooled=spooled,
             before=before.get(row.article_id),
+            site=(site := site_by_row[row.id]),
+            memory=memories.get(site) if site is not None else None,
         )
         for row in rows
     }
@@ -124,11 +162,14 @@ def _extract(deps: Deps, row: Row, given: _Input) -> _Found | Save[bool]:
         entry = unpacked(given.entry, Entry) if given.entry is not None else None
         cap_bytes = deps.settings.page_cap_bytes
         page = _page(deps, row, given, was)
-        was_read = reading(page, entry, row, given.feed, cap_bytes=cap_bytes)
+        memory = _memory(given)
+        furniture = _furniture(row, was, memory)
+        was_read = reading(page, entry, row, given.feed, cap_bytes=cap_bytes, furniture=furniture)
         record = was_read.record
         if was is None:
             lesson = _lesson(given.feed, was_read.feed_was_whole)
-            return _Found(record=record, body=packed(record), feed_was_whole=lesson)
+            site = _site(given, memory, was_read.lines)
+            return _Found(record=record, body=packed(record), feed_was_whole=lesson, site=site)
         return _Found(
             record=record,
             body=packed(record),
@@ -138,6 +179,26 @@ def _extract(deps: Deps, row: Row, given: _Input) -> _Found | Save[bool]:
         )
     except Exception as error:  # noqa: BLE001 - costs its own article only; logged, reported and settled
         return settled(deps, row, "extract", error)
+
+
+def _memory(given: _Input) -> SiteMemory:
+    """What is remembered of the page's site; nothing, where a newsmill of another version wrote it in its own way."""
+    if given.memory is None:
+        return SiteMemory()
+    try:
+        return unpacked(given.memory, SiteMemory)
+    except (zlib.error, msgspec.MsgspecError) as error:
+        log.warning("site.forgotten", extra={"site": given.site, "error": f"{type(error).__name__}: {error}"[:300]})
+        return SiteMemory()
+
+
+def _furniture(row: Row, was: Earlier | None, memory: SiteMemory) -> Furniture:
+    """What is known of a page's furniture: of one that was read before, what was known then."""
+    return furniture_of(memory, row.article_id) if was is None or was.page is None else furniture_again(was)
+
+
+def _site(given: _Input, memory: SiteMemory, lines: PageLines | None) -> _Site | None:
+    return None if given.site is None or lines is None else _Site(name=given.site, memory=memory, lines=lines)
 
 
 def _lesson(feed: Row, feed_was_whole: bool | None) -> bool | None:

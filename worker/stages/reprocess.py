@@ -35,7 +35,15 @@ from worker.model import ArticleRecord, Entry, Hop, Picture, State
 from worker.stages import spool
 from worker.stages.deps import Deps, packed, unpacked
 from worker.stages.picture import named, picture_of
-from worker.stages.revisions import Earlier, change_of, earlier, earlier_or_published, has_page, read
+from worker.stages.revisions import (
+    Earlier,
+    change_of,
+    earlier,
+    earlier_or_published,
+    has_page,
+    read_again,
+    reading,
+)
 from worker.text import text_sha256
 from worker.urls import picture_key
 
@@ -203,7 +211,7 @@ def problem_of(deps: Deps, row: Row, error: Exception) -> str:
 
 
 def _read_again(deps: Deps, run: Run, row: Row, feed: Row, *, was: Earlier) -> _Looked:
-    record = read(was.page, was.entry, row, feed, cap_bytes=deps.settings.page_cap_bytes)
+    record = read_again(was, row, feed, cap_bytes=deps.settings.page_cap_bytes)
     if record.not_article is not None:
         return _Looked(row=row, what="lost", detail=record.not_article)
     comparison = compare(was.record, record, picture=was.picture)
@@ -237,7 +245,7 @@ def _rejected_again(deps: Deps, row: Row, given: _Given) -> _Looked:
         except MissingObjectError:
             return _Looked(row=row, what="same")  # nothing is left to read it from: a retry would fetch it
     entry = unpacked(body, Entry) if body is not None else None
-    record = read(page, entry, row, given.feeds[row.feed_id], cap_bytes=deps.settings.page_cap_bytes)
+    record = reading(page, entry, row, given.feeds[row.feed_id], cap_bytes=deps.settings.page_cap_bytes).record
     if record.not_article is not None:
         return _Looked(row=row, what="same")
     return _Looked(row=row, what="became", detail=f"was set aside as {row.reason}")

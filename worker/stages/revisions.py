@@ -14,6 +14,7 @@ from worker.errors import QuarantineError
 from worker.extract.article import Reading, read_article
 from worker.extract.compare import Comparison
 from worker.extract.feedtext import Fulltext
+from worker.extract.sites import NOTHING_KNOWN, Furniture
 from worker.fetch.coding import decoded_body
 from worker.ledger import publications
 from worker.ledger.imports import is_imported
@@ -123,12 +124,28 @@ def _entry_of(row: Row) -> Entry:
     return Entry(guid=row.guid, url=row.url, title=row.title, published_at=row.feed_date)
 
 
-def read(page: Hop | None, entry: Entry | None, row: Row, feed: Row, *, cap_bytes: int) -> ArticleRecord:
-    """As ``reading``, the record alone."""
-    return reading(page, entry, row, feed, cap_bytes=cap_bytes).record
+def furniture_again(was: Earlier) -> Furniture:
+    """What the archived reading cut from the page because of its siblings: all that a new reading may know of them.
+
+    What the site's pages taught since is no change of the article: readers would get a revision of each.
+    """
+    return Furniture(known=frozenset(was.record.furniture))
 
 
-def reading(page: Hop | None, entry: Entry | None, row: Row, feed: Row, *, cap_bytes: int) -> Reading:
+def read_again(was: Earlier, row: Row, feed: Row, *, cap_bytes: int) -> ArticleRecord:
+    """As ``reading``: the record of what the archive has."""
+    return reading(was.page, was.entry, row, feed, cap_bytes=cap_bytes, furniture=furniture_again(was)).record
+
+
+def reading(
+    page: Hop | None,
+    entry: Entry | None,
+    row: Row,
+    feed: Row,
+    *,
+    cap_bytes: int,
+    furniture: Furniture = NOTHING_KNOWN,
+) -> Reading:
     """Read the article out of its page and the feed's item, as the feed's settings and its habits want it.
 
     Raises: RetryableError, QuarantineError: the body cannot be read. Whatever a bug of ours raises.
@@ -136,7 +153,8 @@ def reading(page: Hop | None, entry: Entry | None, row: Row, feed: Row, *, cap_b
     html = decoded_body(page, cap_bytes) if page is not None else b""
     url, headers = (page.url, page.headers) if page is not None else (row.url, ())
     fulltext: Fulltext = "always" if is_imported(row) else feed.fulltext
-    return read_article(html, url, headers, entry, fulltext=fulltext, habit=habit_of_feed(feed))
+    habit = habit_of_feed(feed)
+    return read_article(html, url, headers, entry, fulltext=fulltext, habit=habit, furniture=furniture)
 
 
 def change_of(comparison: Comparison, *, previous: int) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from worker.stages.deps import Deps
 from worker.stages.kept import kept_bytes
 from worker.stages.readable import DOCUMENT_TYPE, Object, document_of, imported_document, readable
 from worker.stages.reprocess import LISTED, Named, Progress, Run, in_parts, problem_of
-from worker.stages.revisions import Earlier, as_hop, earlier, read
+from worker.stages.revisions import Earlier, as_hop, earlier, read_again
 
 
 @dataclass(slots=True, kw_only=True)
@@ -155,7 +155,7 @@ def _html(deps: Deps, row: Row, feed: Row, was: Earlier) -> str:
         data = deps.store.get(key)
         if _is_named_for(key, data):
             return data.decode("utf-8")
-    return read(was.page, was.entry, row, feed, cap_bytes=deps.settings.page_cap_bytes).html
+    return read_again(was, row, feed, cap_bytes=deps.settings.page_cap_bytes).html
 
 
 def _picture(deps: Deps, row: Row, *, thorough: bool) -> dict[str, Object]:

@@ -1,5 +1,5 @@
-"""Upkeep: what ended articles left in the spool, vanished holders' slots, old history, an overfull holding queue; and
-what operators are told from time to time: feeds that fell silent, and that the line lives.
+"""Upkeep: what ended articles left in the spool, vanished holders' slots, old history, sites that are read no more, an
+overfull holding queue; and what operators are told from time to time: feeds that fell silent, and that the line lives.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from worker.errors import UnavailableError
 from worker.feeds.cadence import SILENCE_FLOOR_S, is_silent
-from worker.ledger import articles, feeds, hosts, publications, spool
+from worker.ledger import articles, feeds, hosts, publications, sites, spool
 from worker.publish.message import event_message, heartbeat_message
 from worker.stages.deps import Deps, note
 from worker.stages.listing import list_documents
@@ -25,6 +25,7 @@ log = logging.getLogger("newsmill")
 SPOOL_KEPT = timedelta(hours=1)  # after an article's end
 SET_ASIDE_KEPT = timedelta(days=30)  # so that a retry needs no new fetch
 POLLS_KEPT = timedelta(days=90)
+SITES_KEPT = timedelta(days=60)  # after the last page of which anything was learnt
 SWEEP_AT_ONCE = 500
 MOVED_AT_ONCE = 50
 SWEEP_FOR = timedelta(seconds=45)  # sweeping and moving together: a task's time is limited
@@ -37,6 +38,7 @@ def upkeep(deps: Deps) -> dict[str, int]:
     done = {
         "slots": deps.saved(lambda tx: hosts.sweep_slots(tx, now=now)),
         "polls": deps.saved(lambda tx: feeds.prune_polls(tx, before=now - POLLS_KEPT)),
+        "sites": deps.saved(lambda tx: sites.forget(tx, before=now - SITES_KEPT)),
         "spool": _until(end, deps, _sweep_some),
         "moved": _until(end, deps, partial(_move_some, end=end)),
         "listed": _list_documents(deps),

@@ -68,7 +68,7 @@ def test_a_page_becomes_a_record_with_all_its_fields() -> None:
     assert record.canonical_url == "https://news.example/harbour?x=1"
     assert record.licence == "https://creativecommons.org/licenses/by/4.0/"
     assert record.tdm_reservation == "1"
-    assert record.extraction.method == "page:trafilatura"
+    assert record.extraction.method == "page:leaves"
 
 
 def test_text_is_paragraphs_with_one_blank_line_between_and_no_furniture_or_title() -> None:
@@ -114,8 +114,8 @@ def test_a_teaser_does_not_pass_for_an_article_but_is_kept() -> None:
     ("fulltext", "feed_html", "method"),
     [
         ("auto", FULL_TEXT, "feed"),
-        ("auto", f"<p>{SENTENCE}</p>", "page:trafilatura"),
-        ("never", FULL_TEXT, "page:trafilatura"),
+        ("auto", f"<p>{SENTENCE}</p>", "page:leaves"),
+        ("never", FULL_TEXT, "page:leaves"),
         ("always", f"<p>{SENTENCE}</p>", "feed"),
     ],
     ids=["a feed with as much as the page", "a teaser", "told never", "told always"],
@@ -154,11 +154,42 @@ def test_a_page_clock_that_is_off_by_whole_hours_is_flagged() -> None:
 
 
 def test_unknown_is_none_and_not_a_guess() -> None:
-    record = extract_article(page(head=jsonld(datePublished="2024-05-02")), URL)
+    record = extract_article(page(head=jsonld(datePublished="some day in May")), URL)
     assert record.published_at is None
     assert record.published_from is None
     assert record.image is None
     assert record.access.paywalled is None
+
+
+def test_a_bare_day_is_its_first_moment_unless_the_feed_knows_the_hour() -> None:
+    html = page(head=jsonld(datePublished="2024-05-02"))
+    alone = extract_article(html, URL)
+    assert (alone.published_at, alone.published_from) == (datetime(2024, 5, 2, tzinfo=UTC), "json-ld")
+    hour = datetime(2024, 5, 2, 9, 30, tzinfo=UTC)
+    fed = extract_article(html, URL, entry=entry(published_at=hour))
+    assert (fed.published_at, fed.published_from) == (hour, "feed")
+
+
+def test_a_moment_keeps_the_zone_it_was_written_in() -> None:
+    record = extract_article(page(head=jsonld(datePublished="2024-05-02T00:30:00+02:00")), URL)
+    assert record.published_at is not None
+    assert record.published_at.isoformat() == "2024-05-02T00:30:00+02:00"
+
+
+def test_a_dek_is_the_summary_and_no_part_of_the_text() -> None:
+    dek = "After eleven months of work the first ferry is back, and the town has come to see it."
+    html = page(head=f'<meta property="og:description" content="{dek}">')
+    shown = html.replace(b"</h1>", f'</h1><p class="article-dek">{dek}</p>'.encode())
+    record = extract_article(shown, URL)
+    assert (record.summary, record.summary_from) == (dek, "dek")
+    assert dek not in record.text
+    assert extract_article(html, URL).summary_from == "meta"
+
+
+def test_a_summary_that_is_the_texts_own_beginning_is_none() -> None:
+    text = extract_article(page(), URL).text
+    record = extract_article(page(head=f'<meta property="og:description" content="{text[:100]}…">'), URL)
+    assert (record.summary, record.summary_from) == (None, None)
 
 
 def test_a_paywalled_teaser_is_flagged_partial() -> None:
@@ -185,14 +216,14 @@ def test_the_lead_picture_is_not_shown_twice() -> None:
 
 
 def test_pictures_of_page_and_feed_are_ranked() -> None:
-    head = '<meta property="og:image" content="https://img.example/og.jpg">'
+    head = '<meta property="og:image" content="https://img.example/ferry.jpg">'
     said = entry(
         "x", enclosures=(Enclosure(url="https://img.example/enclosed.jpg", media_type="image/jpeg", length=0),)
     )
     record = extract_article(
         page(head=head, body="<figure><img src='/body.jpg' width='800'></figure>"), URL, entry=said
     )
-    assert [one.chosen_by for one in record.image_candidates] == ["og:image", "body", "feed-enclosure"]
+    assert [one.chosen_by for one in record.image_candidates] == ["body", "og:image", "feed-enclosure"]
 
 
 def test_a_chinese_text_in_an_english_template_is_chinese() -> None:
@@ -222,7 +253,10 @@ AREA = "".join(f"<p>Part {number}. {SENTENCE}</p>" for number in range(12))
 
 
 @pytest.mark.parametrize("area", ["<main>{}</main>", "<article>{}</article>", "<div role=main>{}</div>"])
-def test_a_main_area_is_read_whole_where_nothing_in_it_was_thought_worth_reading(area: str) -> None:
+def test_a_main_area_is_read_whole_where_nothing_in_it_was_thought_worth_reading(
+    monkeypatch: pytest.MonkeyPatch, area: str
+) -> None:
+    monkeypatch.setattr("worker.extract.body.CONTENT_FROM", 2.0)
     html = "<html><body><div class='comments'>{}</div></body></html>"
     record = extract_article(html.format(area.format(AREA)).encode(), URL)
     assert (record.not_article, record.extraction.method) == (None, "page:main-area")

@@ -11,7 +11,7 @@ import pytest
 from worker.extract.document import Document, read_document
 from worker.extract.language import language_of, language_tag
 from worker.extract.metadata import Metadata, author_names, read_metadata
-from worker.extract.sites import profile_of
+from worker.extract.profiles import profile_of
 from worker.model import Entry
 
 URL = "https://www.news.example/2024/harbour"

@@ -7,6 +7,7 @@ import hashlib
 import io
 import struct
 import time
+import tracemalloc
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
@@ -51,6 +52,7 @@ def test_a_picture_is_measured(kind: str, media_type: str) -> None:
 
 
 def test_size_is_as_a_viewer_turns_it() -> None:
+    """bad-inputs: Images, EXIF rotation."""
     exif = Image.Exif()
     exif[0x0112] = 6
     picture = check_picture(encoded("JPEG", exif=exif), max_pixels=CAP)
@@ -66,10 +68,12 @@ def test_a_jpeg_with_more_pictures_behind_it_is_a_jpeg() -> None:
 
 
 def test_cmyk_is_a_picture_too() -> None:
+    """bad-inputs: Images, CMYK JPEG."""
     assert check_picture(encoded("JPEG", mode="CMYK"), max_pixels=CAP).media_type == "image/jpeg"
 
 
 def test_pixels_are_counted_before_anything_is_decoded() -> None:
+    """bad-inputs: Images, PNG 10,000 × 10,000 1-bit, 12 KB."""
     header = struct.pack(">IIBBBBB", 10_000, 10_000, 1, 0, 0, 0, 0)
     bomb = b"\x89PNG\r\n\x1a\n"
     for name, content in ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(1251 * 10_000), 9)), (b"IEND", b"")):
@@ -92,17 +96,20 @@ def test_a_cut_picture_is_flagged(kind: str) -> None:
 
 
 def test_a_jpeg_cut_in_its_data_is_truncated() -> None:
+    """bad-inputs: Images, truncated JPEG."""
     data = encoded("JPEG")
     assert reason(data[: len(data) // 2]) == "truncated-picture"
 
 
 @pytest.mark.parametrize("size", [(1, 1), (16, 16), (99, 400), (400, 2)])
 def test_a_pixel_an_icon_and_a_stripe_are_too_small(size: tuple[int, int]) -> None:
+    """bad-inputs: Images, 1 × 1 pixel."""
     assert reason(encoded("PNG", size)) == "too-small"
 
 
 @pytest.mark.parametrize("kind", ["TIFF", "BMP", "ICO", "EPS", "DDS", "PPM"])
 def test_other_formats_are_not_opened(kind: str) -> None:
+    """bad-inputs: Images, EPS, PSD, TIFF, ICO, FITS, DDS."""
     options = {"sizes": [(128, 128)]} if kind == "ICO" else {}
     assert reason(encoded(kind, **options)) in {"unsupported-picture", "not-a-picture"}
 
@@ -112,7 +119,13 @@ def test_other_formats_are_not_opened(kind: str) -> None:
     [
         (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", "unsupported-picture"),
         (b"<?xml version='1.0'?><svg/>", "unsupported-picture"),
+        (
+            b"<svg xmlns:x='http://www.w3.org/1999/xlink'><image x:href='file:///etc/passwd'/></svg>",
+            "unsupported-picture",
+        ),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n", "unsupported-picture"),
+        (b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", 3, 640, 640, 8, 3) + bytes(16), "unsupported-picture"),
+        (b"SIMPLE  =                    T".ljust(2880), "unsupported-picture"),
         (b"<!doctype html><html><body>404", "not-a-picture"),
         (b'{"status":"error","code":404}', "not-a-picture"),
         (b"", "not-a-picture"),
@@ -121,7 +134,10 @@ def test_other_formats_are_not_opened(kind: str) -> None:
     ids=[
         "SVG",
         "SVG behind a declaration",
+        "SVG that refers to a file",
         "EPS",
+        "PSD",
+        "FITS",
         "an error page",
         "a proxy's error",
         "nothing",
@@ -129,15 +145,46 @@ def test_other_formats_are_not_opened(kind: str) -> None:
     ],
 )
 def test_what_is_no_picture_is_named(data: bytes, name: str) -> None:
+    """bad-inputs: Images, SVG with script; PSD and FITS, which Pillow reads but does not write."""
     assert reason(data) == name
 
 
-def test_only_the_first_frame_of_an_animation_is_decoded() -> None:
-    frames = [Image.new("P", (300, 200), color) for color in range(60)]
+@pytest.mark.parametrize(("kind", "media_type"), [("GIF", "image/gif"), ("PNG", "image/png"), ("WEBP", "image/webp")])
+def test_only_the_first_frame_of_an_animation_is_decoded(kind: str, media_type: str) -> None:
+    """bad-inputs: Images, animated GIF 50+ frames / APNG / WebP bomb."""
+    frames = [Image.new("RGB", (1000, 1000), (number, 255 * (number % 2), 0)) for number in range(60)]
     buffer = io.BytesIO()
-    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
-    picture = check_picture(buffer.getvalue(), max_pixels=300 * 200)
-    assert (picture.media_type, picture.width, picture.height) == ("image/gif", 300, 200)
+    frames[0].save(buffer, kind, save_all=True, append_images=frames[1:])
+    with Image.open(io.BytesIO(buffer.getvalue())) as image:
+        assert image.n_frames > 50
+    began = time.process_time()
+    picture = check_picture(buffer.getvalue(), max_pixels=1000 * 1000)
+    assert time.process_time() - began < 0.5
+    assert (picture.media_type, picture.width, picture.height) == (media_type, 1000, 1000)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_a_colour_profile_is_not_unpacked_without_bound(kind: str) -> None:
+    """bad-inputs: Images, ICC bomb."""
+    profile = bytes(50_000_000 if kind == "PNG" else 5_000_000)
+    data = encoded(kind, icc_profile=profile) if kind != "PNG" else with_profile(zlib.compress(profile, 9))
+    tracemalloc.start()
+    began = time.process_time()
+    with contextlib.suppress(QuarantineError):
+        check_picture(data, max_pixels=CAP)
+    spent_s, (_, peak) = time.process_time() - began, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert spent_s < 1
+    assert peak < 30_000_000
+
+
+def with_profile(packed: bytes) -> bytes:
+    """A PNG whose colour profile unpacks to far more than it is."""
+    data = encoded("PNG")
+    chunk = b"iCCP" + b"bomb\0\0" + packed
+    end_of_header = data.index(b"IHDR") + 4 + 13 + 4
+    framed = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return data[:end_of_header] + framed + data[end_of_header:]
 
 
 def with_scans(count: int) -> bytes:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import lxml.html
 import pytest
 
-from worker.extract.render import read_blocks, to_html, to_markdown, to_text
+from worker.extract.blocks import read_blocks
+from worker.extract.render import to_html, to_markdown, to_text
 
 BASE = "https://news.example/a/b.html"
 

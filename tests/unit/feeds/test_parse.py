@@ -671,6 +671,36 @@ def test_declared_entities_stay_text(body: str, title: str) -> None:
     assert time.process_time() - began < 0.5
 
 
+NOT_A_CHARACTER = ["&#xD800;", "&#57343;", "&#x00dfff;", "&#0;"]
+TAKEN_FOR_MARKUP = {  # each has a CDATA section to us, and none to libxml2
+    "a prefix' namespace": "<rss xmlns:sy='http<![CDATA[{}'><channel>]]><sy:x>1</sy:x>",
+    "the default namespace": "<rss xmlns='http<![CDATA[{}'>]]><channel>",
+    "a namespace that only an attribute has": "<rss xmlns:a='<![CDATA[{}' a:b='1'>]]><channel>",
+    "an attribute": "<rss version='<![CDATA[{}'><channel>]]>",
+    "an attribute of an item's element": "<rss><channel><item><guid isPermaLink='<![CDATA[{}'>]]>g</guid></item>",
+    "a tag": "<rss><channel <![CDATA[{}]]>>",
+}
+
+
+@pytest.mark.parametrize("number", NOT_A_CHARACTER)
+@pytest.mark.parametrize("start", TAKEN_FOR_MARKUP.values(), ids=TAKEN_FOR_MARKUP.keys())
+def test_the_number_of_no_character_costs_no_later_item_wherever_it_stands(start: str, number: str) -> None:
+    feed = parse(start.format(number) + item(1) + "</channel></rss>")
+    assert [(entry.title, entry.url) for entry in feed.entries][-1:] == [("Title 1", "https://news.example/1")]
+
+
+@pytest.mark.parametrize("start", ["<rss version='<![CDATA['>&a;<channel>", "<rss version='<![CDATA['><channel>&a;"])
+def test_an_unknown_entity_in_what_the_parser_takes_for_markup_costs_no_item(start: str) -> None:
+    assert [entry.title for entry in parse(start + item(1) + "</channel></rss>").entries] == ["Title 1"]
+
+
+@pytest.mark.parametrize("number", NOT_A_CHARACTER)
+def test_the_number_of_no_character_in_html_is_what_html_reads(number: str) -> None:
+    assert (
+        only(f"<item><description><![CDATA[<p>a{number}b</p>]]></description></item>").summary_html == "<p>a\ufffdb</p>"
+    )
+
+
 FLOODS = {
     "tags": "<a",
     "angle brackets": "<",
@@ -678,6 +708,8 @@ FLOODS = {
     "empty items": "<item/>",
     "ampersands": "&",
     "references": "&#65;",
+    "zeros": "&#0",
+    "a number of zeros": "0",
     "entities": "&lt;",
     "document types": "<!DOCTYPE ",
     "CDATA": "<![CDATA[",
