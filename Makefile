@@ -6,10 +6,11 @@ RUN_STAMP = .venv/installed-$(shell cat requirements.txt pyproject.toml | cksum 
 DEV_STAMP = .venv/installed-dev-$(shell cat requirements-dev.txt pyproject.toml | cksum | cut -d ' ' -f 1)
 FUZZ_STAMP = .fuzz/installed-$(shell cksum < requirements-fuzz.txt | cut -d ' ' -f 1)
 PEERS_STAMP = .peers/installed-$(shell cksum < requirements-peers.txt | cut -d ' ' -f 1)
+TRAIN_STAMP = .train/installed-$(shell cksum < requirements-train.txt | cut -d ' ' -f 1)
 TOOLS_STAMP = .venv-tools/installed-$(shell cksum < requirements-tools.txt | cut -d ' ' -f 1)
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 
-.PHONY: run test test-fuzz check tools bench-line bench-archive bench-polls bench-feeds bench-cadence bench-extract screenshots lock clean
+.PHONY: run test test-fuzz check tools bench-line bench-archive bench-polls bench-feeds bench-cadence bench-extract train-extraction screenshots lock clean
 .DELETE_ON_ERROR:
 
 run: $(RUN_STAMP)
@@ -30,8 +31,8 @@ check: $(DEV_STAMP)
 	@$(BIN)/lint-imports
 
 # How many articles a second, and what one costs: make bench-line ARGS=--short
-bench-line: $(DEV_STAMP)
-	@$(BIN)/python -m bench.line $(ARGS)
+bench-line: $(DEV_STAMP) $(PEERS_STAMP)
+	@PYTHONPATH=.peers/lib $(BIN)/python -m bench.line $(ARGS)
 
 # What writing, compacting, verifying and importing an archive costs: make bench-archive ARGS=--short
 bench-archive: $(DEV_STAMP)
@@ -53,6 +54,10 @@ bench-polls: $(DEV_STAMP)
 bench-extract: $(DEV_STAMP) $(PEERS_STAMP)
 	@PYTHONPATH=.peers/lib $(BIN)/python -m bench.extraction $(ARGS)
 
+# worker/extract/model.json anew from the recorded pages; or what it is worth on hosts it never saw: ARGS=--try
+train-extraction: $(DEV_STAMP) $(TRAIN_STAMP)
+	@PYTHONPATH=.train/lib $(BIN)/python -m bench.train_extraction $(ARGS)
+
 # The pictures in docs/, of the sample newsroom; needs chromium.
 screenshots: $(DEV_STAMP) $(TOOLS_STAMP)
 	@$(BIN)/python -m tests.tools.screenshots
@@ -66,10 +71,11 @@ lock:
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements-tools.in -o requirements-tools.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements-fuzz.in -o requirements-fuzz.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements-dev.txt requirements-peers.in -o requirements-peers.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements-dev.txt requirements-train.in -o requirements-train.txt
 
 # What was installed and what tools left; never var/, where articles are.
 clean:
-	rm -rf .venv .venv-tools .fuzz .peers .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info build
+	rm -rf .venv .venv-tools .fuzz .peers .train .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A name on the PATH is no promise: version managers leave commands that only print an error. So each is tried.
@@ -110,6 +116,11 @@ $(PEERS_STAMP): | $(BIN)/python
 	@echo "Installing what requirements-peers.txt pins, once."
 	@$(PIP) install --require-hashes --no-deps --target .peers/lib --upgrade -r requirements-peers.txt
 	@rm -f .peers/installed-*; touch $@
+
+$(TRAIN_STAMP): | $(BIN)/python
+	@echo "Installing what requirements-train.txt pins, once."
+	@$(PIP) install --require-hashes --no-deps --target .train/lib --upgrade -r requirements-train.txt
+	@rm -f .train/installed-*; touch $@
 
 # setuptools is in the lock only where a dependency needs it; elsewhere pip fetches it for the moment of building.
 install_newsmill = \

@@ -26,7 +26,8 @@ FOLDERS = ("fundus", "wcxb", "readability")
 SAMPLE = "sample"  # the folder of the newsroom's pages
 SAMPLE_SITE = "https://courier.example"
 SAMPLE_EVERY_S = 3600.0
-HOLDOUT_PARTS = 2
+PARTS = 2
+FOLDS = 5  # of the hosts: what is learnt from four is reported on the fifth
 DEK_IN_TEXT = frozenset({"fundus", SAMPLE})  # folders whose answers count the dek into the text
 
 _BLOCK_END = re.compile(r"</(?:p|h[1-6]|li|blockquote|tr|figcaption)>", re.IGNORECASE)
@@ -103,8 +104,14 @@ class GoldPage:
 
     @property
     def part(self) -> int:
-        """Which half of the hosts this one is in: rules are made on 0 and reported on 1."""
-        return zlib.crc32(self.host.encode()) % HOLDOUT_PARTS
+        """Which half of the hosts this one is in: rules are written on 0 and reported on 1."""
+        return zlib.crc32(self.host.encode()) % PARTS
+
+
+def fold_of(url: str | None) -> int:
+    """Which fold a page is in: by the last two labels of its host, so that a site's pages are all in one."""
+    host = (urlsplit(url).hostname if url else None) or ""
+    return zlib.crc32(".".join(host.split(".")[-2:]).encode()) % FOLDS
 
 
 def recorded(root: Path, folders: Sequence[str] = FOLDERS) -> list[GoldPage]:

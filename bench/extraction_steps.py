@@ -25,15 +25,10 @@ STEPS: dict[str, tuple[str, ...]] = {
     "parse": ("worker.extract.document:parse_html",),
     "leaves": ("worker.extract.leaves:read_leaves",),
     "metadata": ("worker.extract.metadata:read_metadata",),
-    "pictures": (
-        "worker.extract.lead:lead_pictures",
-        "worker.extract.image:body_candidates",
-        "worker.extract.image:ranked",
-    ),
+    "pictures": ("worker.extract.lead:lead_pictures",),
     "features": (
         "worker.extract.features:read_page",
-        "worker.extract.features:first_pass",
-        "worker.extract.features:second_pass",
+        "worker.extract.features:columns_of",
     ),
     "score": ("worker.extract.scorer:score",),
     "body": ("worker.extract.body:read_body",),

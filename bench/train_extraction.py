@@ -210,9 +210,7 @@ def _count(counted: dict[str, list[float]], names: Iterable[str], weight: float,
         counted[name][1] += weight * is_text
 
 
-def _leaning(
-    voices: Mapping[str, Sequence[float]], least: int, *, usual: float, doubt: int
-) -> dict[str, float]:
+def _leaning(voices: Mapping[str, Sequence[float]], least: int, *, usual: float, doubt: int) -> dict[str, float]:
     """Voices -> [-1, 1]: 0 is the usual share of text, and few voices stay near it."""
     found = {}
     for name, shares in sorted(voices.items()):
@@ -250,11 +248,12 @@ def written(model: CatBoostClassifier, scratch: Path) -> dict[str, Any]:
     scale, (bias,) = said["scale_and_bias"]
     trees = []
     for tree in said["oblivious_trees"]:
-        missing = DEPTH - len(tree["splits"])
+        splits, values = tree["splits"], [round(scale * value, 4) for value in tree["leaf_values"]]
+        missing = DEPTH - len(splits)
         trees.append({
-            "features": [column[one["float_feature_index"]] for one in tree["splits"]] + [0] * missing,
-            "borders": [float(f"{one['border']:.6g}") for one in tree["splits"]] + [1e30] * missing,
-            "values": [round(scale * value, 4) for value in tree["leaf_values"]] + [0.0] * (2**DEPTH - len(tree["leaf_values"])),
+            "features": [column[one["float_feature_index"]] for one in splits] + [0] * missing,
+            "borders": [float(f"{one['border']:.6g}") for one in splits] + [1e30] * missing,
+            "values": values + [0.0] * (2**DEPTH - len(values)),
         })  # fmt: skip
     return {"bias": round(bias, 4), "trees": trees}
 
@@ -271,9 +270,7 @@ def main() -> int:
         console.print(f"There are no recorded pages at {RECORDED}: nothing to learn from.")
         return 1
     with console.status("reading pages"):
-        lessons = [
-            one for gold in recorded(RECORDED, tuple(FOLDERS)) if (one := lesson(gold)) is not None
-        ]
+        lessons = [one for gold in recorded(RECORDED, tuple(FOLDERS)) if (one := lesson(gold)) is not None]
     for fold in range(FOLDS):
         console.print(f"vocabulary {fold + 1} of {FOLDS}")
         known = vocabulary(one for one in lessons if one.fold != fold)

@@ -56,7 +56,7 @@ def set_up_logging(**_: Any) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
-    for noisy in ("trafilatura", "htmldate", "urllib3", "amqp", "kombu"):
+    for noisy in ("urllib3", "amqp", "kombu"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

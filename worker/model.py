@@ -218,7 +218,7 @@ class Access:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extraction:
-    method: str  # page, page:trafilatura, feed, ...
+    method: str  # page, page:leaves, page:json-ld, feed, ...
     version: str
     confidence: float  # [0, 1]
     warnings: tuple[str, ...] = ()
@@ -255,7 +255,7 @@ class ArticleRecord:
     access: Access = field(default_factory=Access)
     extraction: Extraction
     not_article: str | None = None
-    furniture: tuple[int, ...] = ()  # keys of lines that the site's other pages gave away: a later reading cuts them too
+    furniture: tuple[int, ...] = ()  # keys of lines that the site's other pages gave away: later readings cut them
 
     def __post_init__(self) -> None:
         require_aware("published_at", self.published_at)

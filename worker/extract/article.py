@@ -18,7 +18,8 @@ from worker.extract.image import feed_candidates
 from worker.extract.language import language_of
 from worker.extract.lead import lead_pictures
 from worker.extract.leaves import FOOTER, HEADER, HIDDEN, MAX_TEXT, NAV, Leaves, read_leaves
-from worker.extract.metadata import Metadata, author_names, read_metadata
+from worker.extract.metadata import Metadata, read_metadata
+from worker.extract.names import author_names
 from worker.extract.quality import confidence_of, not_article_reason
 from worker.extract.render import to_html, to_markdown, to_text
 from worker.extract.sites import NOTHING_KNOWN, Furniture, PageLines
@@ -155,7 +156,6 @@ def said_of(metadata: Metadata, entry: Entry | None) -> Said:
         title=metadata.title or "",
         summary=" ".join(summary.split()),
         body=" ".join((metadata.article_body or "")[:MAX_WITNESS].split()),
-        authors=metadata.authors,
     )
 
 

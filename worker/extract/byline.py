@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import islice
 
 import lxml.etree
@@ -44,29 +43,44 @@ _WRITTEN_BY = re.compile(
     r"(?:written|posted) by|author|geschrieben|verfasst|autor|écrit|escrito|scritto|door", re.IGNORECASE
 )
 # Found by their attributes: most elements have neither, and are not even looked at then.
-_MARKED = (
-    (lxml.etree.XPath("//@rel[.='author']/.."), "author"),
-    (lxml.etree.XPath("//@itemprop[.='author' or .='creator']/.."), "itemprop"),
-)
+_MARKED = (lxml.etree.XPath("//@rel[.='author']/.."), lxml.etree.XPath("//@itemprop[.='author']/.."))
+_MARKED_TRACES = ('="author"', "=author", "='author'")  # in the source; without one no path need be walked
 _NAME_INSIDE = lxml.etree.XPath(".//@itemprop[.='name']/..")
+_BYLINE_HINTS = (
+    "uthor",
+    "yline",
+    "utor",
+    "uteur",
+    "riter",
+    "-by",
+    "ontributor",
+    "ournalist",
+    "eporter",
+    "vcard",
+    "redakt",
+)
 _BYLINE_NAMES = re.compile(
-    r"(?:^|[\s_-]|__)(?:by-?lines?|authors?|author-?names?|writer|autore?n?|auteurs?|autorin|contributors?|journalist|reporters?"
-    r"|posted-?by|written-?by|vcard|fn|p-author|h-card|creator|signature|firma|redakteur)(?:$|[\s_-]|__)"
-    r"|[a-z](?:Author|Byline)|(?:author|byline)[A-Z]",
+    r"(?:^|[\s_-])(?:by-?lines?|authors?|author-?names?|writer|autore?n?|auteurs?|autorin|contributors?"
+    r"|journalist|reporters?"
+    r"|posted-?by|written-?by|vcard|p-author|redakteur)(?:$|[\s_-])|[a-z](?:Author|Byline)|(?:author|byline)[A-Z]",
 )
 _NO_BYLINE_NAMES = re.compile(
-    r"bio|descr|avatar|image|photo|social|share|follow|comment|related|role|job-?title|position|recirc|newsletter|footer|more-from|twitter",
+    r"bio|descr|avatar|image|photo|social|share|follow|comment|related|role|job-?title|position|recirc"
+    r"|newsletter|footer|more-from|twitter",
     re.IGNORECASE,
 )
 _READING_TIME = re.compile(r"\d\s?min\w*\.?\s(?:read|lesezeit|de lecture|de lectura|lettura)|min read", re.IGNORECASE)
 _OTHER_ROLE = re.compile(
-    r"review(?:ed|er)|edit(?:ed|or)\s*(?:by|:)|fact[- ]check|photo|illustrat|translat|narrat|hosted|sponsored|approved|foto|bild|geprüft"
+    r"review(?:ed|er)|edit(?:ed|or)\s*(?:by|:)|fact[- ]check|photo|illustrat|translat|narrat|hosted|sponsored"
+    r"|approved|foto|bild|geprüft"
     r"|übersetz|fotografía|traducc",
     re.IGNORECASE,
 )
 _LIST_TAGS = frozenset(("li", "span", "p"))
 _AUTHOR_LINK = re.compile(
-    r"/(?:authors?|autore?n?|auteurs?|autorin|people|staff|writers?|contributors?|profiles?|by|team|journalists?|reporters?|redakteure?|experts?|bio|bloggers?|columnists?|users?|userprofile|members?|author-?\w*)/",
+    r"/(?:authors?|autore?n?|auteurs?|autorin|people|staff|writers?|contributors?|profiles?|by|team"
+    r"|journalists?|reporters?|redakteure?|experts?|bio|bloggers?|columnists?|users?|userprofile|members?"
+    r"|author-?\w*)/",
     re.IGNORECASE,
 )
 
@@ -138,15 +152,17 @@ def _declared(meta: Meta) -> list[str]:
 
 
 def _turned(name: str) -> str:
-    """ "Lind, Ada" is Ada Lind, in libraries."""
+    """Libraries write "Lind, Ada" for Ada Lind."""
     last, comma, first = name.partition(",")
     return f"{first.strip()} {last}" if comma and "," not in first else name
 
 
 def _marked(document: Document) -> list[str]:
     """The first element that is marked as the author, and those that share its place: comments have authors too."""
-    for path, trace in _MARKED:
-        elements = elements_at(path, document.root)[:MAX_MARKED] if trace in document.source else []
+    if not any(trace in document.source for trace in _MARKED_TRACES):
+        return []
+    for path in _MARKED:
+        elements = elements_at(path, document.root)[:MAX_MARKED]
         places = [_place_of(element) for element in elements]
         texts = [_name_of(element) for element, place in zip(elements, places, strict=True) if place == places[0]]
         if found := [text for text in texts if text and text.strip()]:
@@ -184,6 +200,8 @@ def _together(found: Sequence[_Found]) -> Iterator[str]:
 
 
 def _bylines(leaves: Leaves, title: Box | None) -> Iterator[_Found]:
+    """Lines that name somebody, around the title; without one, those of the whole page that call themselves bylines."""
+    called = _called_bylines(leaves)
     start = max(0, title.start - LEAVES_BEFORE) if title else 0
     end = title.end + LEAVES_AFTER if title else len(leaves.leaves)
     before = ""
@@ -192,12 +210,36 @@ def _bylines(leaves: Leaves, title: Box | None) -> Iterator[_Found]:
         if not text:
             continue
         if len(text) <= LONGEST_LINE and leaf.box is not title and not _is_outside(leaf):
-            found = list(_in_line(leaf, index, before, is_near=title is not None))
-            if title and 0 <= index - title.end < LEAVES_CLOSE and _stands_as_name(leaves, index):
-                found.append(_Found(4, index, (text,)))
-            if found and not _is_of_another(text, before):
-                yield from found
+            is_named = index in called
+            is_labelled = is_byline_label(before)
+            if title or is_named or is_labelled or begins_as_byline(text):
+                found = list(_in_line(leaf, index, is_named=is_named, is_labelled=is_labelled))
+                if title and 0 <= index - title.end < LEAVES_CLOSE and _stands_as_name(leaves, index):
+                    found.append(_Found(4, index, (text,)))
+                if found and not _is_of_another(text, before):
+                    yield from found
         before = text
+
+
+def _called_bylines(leaves: Leaves) -> frozenset[int]:
+    """Leaves inside of small blocks whose class or id says byline or author."""
+    return frozenset(
+        index
+        for box in _hinted(leaves)
+        if box.end - box.start <= 2 * SAME_BYLINE and _is_byline_name(box.names)
+        for index in range(box.start, box.end)
+    )
+
+
+def _hinted(leaves: Leaves) -> Iterator[Box]:
+    """Blocks whose names hold one of the hints; looked for in all names at once, for a tenth of the cost."""
+    names = "\0".join([box.names for box in leaves.boxes])
+    for hint in _BYLINE_HINTS:
+        place = names.find(hint)
+        while place >= 0:
+            yield leaves.boxes[names.count("\0", 0, place)]
+            place = names.find("\0", place)
+            place = names.find(hint, place) if place >= 0 else -1
 
 
 def _is_of_another(line: str, before: str) -> bool:
@@ -212,7 +254,7 @@ def _is_outside(leaf: Leaf) -> bool:
 
 
 def _stands_as_name(leaves: Leaves, index: int) -> bool:
-    """Whether a line is a person's name and nothing else, with a portrait before it or a date or reading time beside."""
+    """Whether a line is a person's name and no more, with a portrait before it or a date or reading time beside."""
     text = leaves.leaves[index].text
     if len(text) > LONGEST_LABEL or not looks_like_person(text):
         return False
@@ -222,19 +264,14 @@ def _stands_as_name(leaves: Leaves, index: int) -> bool:
     return any(_READING_TIME.search(line) or any(days_in(line, day_first=True)) for line in beside)
 
 
-def _in_line(leaf: Leaf, index: int, before: str, *, is_near: bool) -> Iterator[_Found]:
-    """What a line says of names; far from the title only a line that calls itself a byline is heard."""
-    is_labelled = is_byline_label(before)
-    says_by = begins_as_byline(leaf.text)
-    is_named = _says_byline(leaf.box)
-    is_byline = is_labelled or says_by or is_named
-    if is_near or is_byline:
-        linked = [part.text for part in leaf.parts if part.manner.href and _AUTHOR_LINK.search(part.manner.href)]
-        if linked and (names := _named(linked, is_sure=True)):
-            yield _Found(0 if is_byline else 2, index, names)
-        if (inside := _named_inside(leaf.box)) and (names := _named(inside, is_sure=True)):
-            yield _Found(0, index, names)
-    if (says_by or is_labelled) and (names := _named([leaf.text], is_sure=len(leaf.text) <= LONGEST_LABEL)):
+def _in_line(leaf: Leaf, index: int, *, is_named: bool, is_labelled: bool) -> Iterator[_Found]:
+    says_by = is_labelled or begins_as_byline(leaf.text)
+    linked = [part.text for part in leaf.parts if part.manner.href and _AUTHOR_LINK.search(part.manner.href)]
+    if linked and (names := _named(linked, is_sure=True)):
+        yield _Found(0 if says_by or is_named else 2, index, names)
+    if (inside := _named_inside(leaf.box)) and (names := _named(inside, is_sure=True)):
+        yield _Found(0, index, names)
+    if says_by and (names := _named([leaf.text], is_sure=len(leaf.text) <= LONGEST_LABEL)):
         yield _Found(1, index, names)
     if is_named and (names := _named([leaf.text], is_sure=False)):
         yield _Found(3, index, names)
@@ -264,17 +301,5 @@ def _named_inside(box: Box) -> list[str]:
     return found
 
 
-def _says_byline(box: Box) -> bool:
-    around: Box | None = box
-    for _ in range(3):
-        if around is None or around.end - around.start > 2 * SAME_BYLINE:
-            return False
-        if around.names and _is_byline_name(around.names):
-            return True
-        around = around.parent
-    return False
-
-
-@lru_cache(maxsize=4096)
 def _is_byline_name(names: str) -> bool:
     return _BYLINE_NAMES.search(names) is not None and not _NO_BYLINE_NAMES.search(names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -35,13 +36,17 @@ A_DAY = timedelta(days=1)
 _PUBLISHED = (
     "article:published_time", "og:published_time", "parsely-pub-date", "sailthru.date", "datepublished",
     "dcterms.created", "dc.date.issued", "dcterms.issued", "dcterms.date", "dc.date", "date", "pubdate", "publishdate",
-    "publish-date", "publish_date", "publication_date", "publisheddate", "published_date", "published", "article.published",
+    "publish-date", "publish_date", "publication_date", "publisheddate", "published_date", "published",
+    "article.published",
     "cxenseparse:recs:publishtime", "rnews:datepublished", "iso-8601-publish-date", "article:published", "displaydate",
-    "citation_publication_date", "citation_online_date", "article.created", "originalpublicationdate", "dc.date.created",
-    "datecreated", "created", "article_date_original", "og:article:published_time", "last.published", "vr:published_time",
+    "citation_publication_date", "citation_online_date", "article.created", "originalpublicationdate",
+    "dc.date.created",
+    "datecreated", "created", "article_date_original", "og:article:published_time", "last.published",
+    "vr:published_time",
 )  # fmt: skip
 _MODIFIED = (
-    "article:modified_time", "og:updated_time", "og:modified_time", "datemodified", "dcterms.modified", "dc.date.modified",
+    "article:modified_time", "og:updated_time", "og:modified_time", "datemodified", "dcterms.modified",
+    "dc.date.modified",
     "last-modified", "lastmod", "article.updated", "rnews:datemodified", "revised", "modified",
 )  # fmt: skip
 _MARKED = lxml.etree.XPath("//@itemprop[.='datePublished' or .='dateModified' or .='dateCreated']/..")
@@ -52,14 +57,18 @@ _SAYS_MODIFIED = re.compile(r"updated|modified|dt-updated", re.IGNORECASE)
 _OUTSIDE = frozenset(("nav", "aside", "footer"))
 _PUBLISHED_WORDS = re.compile(
     r"publish|posted|released|created|written|issued|originally|\bdate\b|veröffentlicht|erschienen|erstellt|vom|datum"
-    r"|publié|paru|mis en ligne|publicado|publicada|pubblicato|gepubliceerd|geplaatst|publicerad|publisert|udgivet|opublikowan"
-    r"|опубликован|дата|опубліковано|yayın|oluşturulma|diterbitkan|发布|發布|发表|公開|掲載|配信|入力|입력|등록|기사입력|ngày đăng|julkaistu"
+    r"|publié|paru|mis en ligne|publicado|publicada|pubblicato|gepubliceerd|geplaatst|publicerad|publisert"
+    r"|udgivet|opublikowan"
+    r"|опубликован|дата|опубліковано|yayın|oluşturulma|diterbitkan|发布|發布|发表|公開|掲載|配信|入力"
+    r"|입력|등록|기사입력|ngày đăng|julkaistu"
     r"|közzétéve|publikováno|publicat|δημοσίευση|نشر|פורסם",
     re.IGNORECASE,
 )
 _UPDATED_WORDS = re.compile(
-    r"updat|modified|revised|last edited|reviewed|aktualisiert|geändert|stand:|letzte änderung|mis à jour|modifié|actualizad|modificad"
-    r"|aggiornat|bijgewerkt|gewijzigd|uppdaterad|oppdatert|opdateret|aktualizac|обновлен|оновлен|güncelle|diperbarui|更新|수정|최종|cập nhật"
+    r"updat|modified|revised|last edited|reviewed|aktualisiert|geändert|stand:|letzte änderung|mis à jour"
+    r"|modifié|actualizad|modificad"
+    r"|aggiornat|bijgewerkt|gewijzigd|uppdaterad|oppdatert|opdateret|aktualizac|обновлен|оновлен|güncelle"
+    r"|diperbarui|更新|수정|최종|cập nhật"
     r"|päivitetty|frissítve|aktualizováno|actualizat|ενημέρωση|تحديث|עודכן",
     re.IGNORECASE,
 )
@@ -214,10 +223,8 @@ def _limit(document: Document, entry_at: datetime | None) -> date | None:
     if entry_at is not None:
         known.append(entry_at.date() + A_DAY)
     if raw := document.header("date"):
-        try:
+        with suppress(ValueError, TypeError):  # a clock that cannot be read tells nothing
             known.append(parsedate_to_datetime(raw[:MAX_LENGTH]).date() + A_DAY)
-        except (ValueError, TypeError):
-            pass
     return min(known, default=None)
 
 

@@ -34,7 +34,7 @@ _FOREIGN_MAGIC = (
 )  # fmt: skip
 _MP4_BRAND = slice(4, 8)
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
-# What lxml reads, raw or as a reference, and refuses to write: one in a page, and trafilatura gives the whole page up.
+# What lxml reads, raw or as a reference, and XML may not hold: no text may carry it.
 # https://www.w3.org/TR/xml/#charsets
 _UNWRITABLE = bytes(byte for byte in range(0x20) if byte not in b"\t\n\r")
 _BLANKED = bytes.maketrans(_UNWRITABLE, b" " * len(_UNWRITABLE))

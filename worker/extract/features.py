@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,26 +22,22 @@ Column = npt.NDArray[np.float32]
 Matrix = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
-_TAGS = ("p", "li", "h1", "h2", "h3", "h4", "div", "td", "tr", "dd", "pre", "section", "span")
+_TAGS = ("p", "h2", "div", "pre")
 _SENTENCE_ENDS = frozenset(".!?…:;\"'”’»。！？」』）)؟।։።")
 _SHORT = 160  # characters: of longer leaves the words are not looked up
 MAX_WORDS = 14  # looked up of a short leaf
 _TOKEN = re.compile(r"[a-z]{2,}", re.IGNORECASE)
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_DIGIT = re.compile(r"\d")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 GOOD_LENGTH = 80  # characters of a leaf that looks like a paragraph
 GOOD_LINKS = 0.3  # of them, at most, links
-_LEAST_NAME = 4  # characters: of shorter ones too many texts have some
 _LEAST_BODY = 200  # characters of an articleBody that is one
 _LEAST_LIKE = 15  # characters of a line that may be part of the title
 _LEAST_SHARED = 20  # characters of a line that may be part of a summary or of an articleBody
 _COMPARED = 2_000  # characters of a leaf
 _MIDDLE = 40  # characters out of a leaf's midst that are looked for
-_LONGEST_BYLINE = 200
 _FADING = 0.8  # of what the names around a box say, with each box in between
 _FAR = 1_000  # rows: farther than anything counts
-WIDE: Final = 0x2E80  # from here on characters are words of their own, nearly
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +47,6 @@ class Said:
     title: str = ""
     summary: str = ""
     body: str = ""
-    authors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +174,6 @@ def _written(page: Page, said: Said, vocabulary: Vocabulary) -> dict[str, npt.Ar
         title=said.title.casefold(),
         summary=said.summary.casefold(),
         body=said.body.casefold(),
-        authors=tuple(name.casefold() for name in said.authors if len(name) >= _LEAST_NAME),
     )
     times = Counter(leaf.text for leaf in page.rows)
     table = np.array(
@@ -199,25 +193,15 @@ def _written(page: Page, said: Said, vocabulary: Vocabulary) -> dict[str, npt.Ar
     }
 
 
-_MARKS = ("words", "commas", "sentences", "ends", "colon", "upper", "digit_first", "all_upper", "digits", "bars",
-          "at_sign", "wide")  # fmt: skip
+_MARKS = ("words", "commas", "sentences", "ends")
 
 
 def _marks(text: str) -> tuple[float, ...]:
-    last = text[-1]
     return (
         text.count(" ") + 1,
         text.count(",") + text.count("，") + text.count("、"),
         text.count(". ") + text.count("。") + text.count("? ") + text.count("! "),
-        last in _SENTENCE_ENDS,
-        last in ":：",
-        text[0].isupper(),
-        text[0].isdigit(),
-        text.isupper(),
-        len(text) <= _SHORT and _DIGIT.search(text) is not None,
-        "|" in text or "•" in text or "·" in text,
-        "@" in text,
-        ord(text[len(text) // 2]) >= WIDE,
+        text[-1] in _SENTENCE_ENDS,
     )
 
 
@@ -237,10 +221,9 @@ class _Witness:
     title: str
     summary: str
     body: str
-    authors: tuple[str, ...]
 
 
-_AGREEMENTS = ("copyright", "is_title", "like_title", "in_summary", "is_summary", "in_body", "author")
+_AGREEMENTS = ("is_title", "like_title", "in_summary", "is_summary", "in_body")
 
 
 def _agreement(text: str, witness: _Witness) -> tuple[bool, ...]:
@@ -249,13 +232,11 @@ def _agreement(text: str, witness: _Witness) -> tuple[bool, ...]:
     middle = low[size // 3 : size // 3 + _MIDDLE] if size >= 1.5 * _MIDDLE else low
     title, summary, body = witness.title, witness.summary, witness.body
     return (
-        "©" in text or "copyright" in low,
         bool(title) and low == title,
         bool(title) and size > _LEAST_LIKE and (low in title or title in low),
         bool(summary) and size > _LEAST_SHARED and middle in summary,
         bool(summary) and low == summary,
         bool(body) and size >= _LEAST_SHARED and middle in body,
-        size < _LONGEST_BYLINE and any(name in low for name in witness.authors),
     )
 
 
@@ -267,7 +248,6 @@ def _of_elements(page: Page) -> dict[str, npt.ArrayLike]:
         **{f"tag_{tag}": [leaf.box.tag == tag for leaf in rows] for tag in _TAGS},
         "level": [leaf.level if leaf.kind == "heading" else 0 for leaf in rows],
         "item": [leaf.level if leaf.kind == "item" else 0 for leaf in rows],
-        "row": [leaf.kind == "row" for leaf in rows],
         **{f"flag_{bit}": (flags >> bit) & 1 for bit in range(FLAGS)},
         "article_no": np.minimum(_ordinal(page, "article"), 8),
         "commented": _commented(page),
@@ -374,10 +354,7 @@ def _of_neighbours(page: Page) -> dict[str, npt.ArrayLike]:
     depth = np.array([leaf.box.depth for leaf in page.rows], dtype=np.float32)
     columns["depth_prev"] = depth - _shifted(depth, 1)
     columns["depth_next"] = depth - _shifted(depth, -1)
-    columns["same_parent_prev"] = page.parent == np.concatenate(([-1], page.parent[:-1]))
     columns["same_parent_next"] = page.parent == np.concatenate((page.parent[1:], [-1]))
-    columns["heading_next"] = _shifted(np.array([leaf.kind == "heading" for leaf in page.rows], dtype=np.float32), -1)
-    columns["item_prev"] = _shifted(np.array([leaf.kind == "item" for leaf in page.rows], dtype=np.float32), 1)
     return columns
 
 

@@ -20,8 +20,8 @@ from worker.extract.blocks import Block, read_blocks
 from worker.extract.document import MAX_BYTES, parse_html, short_text
 from worker.extract.endings import without_endings
 from worker.extract.image import MAX_BODY_IMAGES, MAX_CANDIDATES, candidate, caption_of, largest_source
-from worker.extract.metadata import author_names
 from worker.extract.moments import is_date_line, moment
+from worker.extract.names import author_names
 from worker.extract.render import paragraph_count, to_text
 from worker.model import Entry, ImageCandidate
 from worker.text import clean_line, unescape, word_count

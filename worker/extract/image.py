@@ -9,9 +9,7 @@ from functools import lru_cache
 from itertools import islice
 
 import lxml.etree
-import lxml.html
 
-from worker.extract.document import elements_at
 from worker.model import Entry, ImageCandidate
 from worker.text import clean_line
 from worker.urls import MAX_URL_CHARS, picture_identity, picture_key, unwrap_proxy, usable_url
@@ -70,17 +68,6 @@ _TRACKER = re.compile(
     re.IGNORECASE,
 )
 _TEMPLATE = re.compile(r"[{}]|%7[bd]|\$%|\[\[|<%", re.IGNORECASE)  # "…/{width}/a.jpg": filled in by a script
-_FURNITURE = frozenset(("nav", "aside", "footer", "form"))
-_ROOTS_OF_ARTICLES = tuple(
-    lxml.etree.XPath(f"({path})[1]")
-    for path in (
-        "//@itemprop[.='articleBody']/..",
-        "//article",
-        "//main",
-        "//@role[.='main']/..",
-        "//@id[.='article-content']/..",
-    )
-)
 _CAPTION_CLASS = re.compile(r"caption|legend", re.IGNORECASE)
 _CREDIT_CLASS = re.compile(
     r"credit|copyright|photographer|fotograf|source\b|image-author|byline|quelle\b", re.IGNORECASE
@@ -189,27 +176,6 @@ def _without_script(image: lxml.etree._Element) -> lxml.etree._Element | None:
                 return next(beside.iter("img"), None)
         node = node.getparent()
     return None
-
-
-def body_candidates(root: lxml.html.HtmlElement, base_url: str | None) -> list[ImageCandidate]:
-    """Pictures that stand in the article itself, in document order, with their captions and credits."""
-    area = next((area for path in _ROOTS_OF_ARTICLES for area in elements_at(path, root)), root)
-    found: list[ImageCandidate] = []
-    for number, image in enumerate(area.iter("img")):
-        if number >= MAX_BODY_IMAGES or len(found) >= MAX_CANDIDATES:
-            break
-        if any(parent.tag in _FURNITURE for parent in image.iterancestors()):
-            continue
-        source = largest_source(image, base_url)
-        if source is None or _claims_to_be_small(source):
-            continue
-        caption, credit = caption_of(image)
-        named = candidate(
-            source.url, base_url, "body", caption=caption, credit=credit, width=source.width, height=source.height
-        )
-        if named:
-            found.append(named)
-    return found
 
 
 def feed_candidates(entry: Entry) -> list[ImageCandidate]:
@@ -415,12 +381,6 @@ def is_junk(url: str) -> bool:
     if any(_JUNK_PART.fullmatch(part) for part in (*folders.split("/"), name)) or _JUNK_WORD.search(name):
         return True
     return bool(_JUNK_AMONG_FEW.search(name)) and len(_NAME_PART.findall(name)) <= _FEW
-
-
-def _claims_to_be_small(source: Source) -> bool:
-    return any(side is not None and side < MIN_SIDE for side in (source.width, source.height)) and not (
-        source.width and source.width >= MIN_SIDE
-    )
 
 
 @lru_cache(maxsize=2048)

@@ -15,7 +15,7 @@ MAX_NODES = 5_000  # looked at on one page
 MAX_REFERENCES = 4  # followed from one to the next
 
 _ARTICLE_TYPE = re.compile(r"article$|^blogposting$|^liveblogposting$|^report$", re.IGNORECASE)
-# What may stand for the page where no node calls itself an article; best last. Not what is listed on it: products, events.
+# What may stand for the page where no node calls itself an article, best last; not what is listed on it.
 _PAGE_TYPES = (
     "creativework", "videoobject", "webpage", "medicalwebpage", "itempage", "qapage", "faqpage", "howto", "recipe",
     "review", "criticreview", "posting", "discussionforumposting", "socialmediaposting",

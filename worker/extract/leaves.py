@@ -141,10 +141,12 @@ class Leaves:
         return iter(self.leaves)
 
 
-@lru_cache(maxsize=4096)
-def is_caption_name(names: str) -> bool:
+def _is_caption_name(names: str) -> bool:
     """Whether class and id say that here stands a picture's caption or credit."""
-    return _CAPTION_NAMES.search(names) is not None
+    lower = names.lower()
+    return ("caption" in lower or "credit" in lower or "copyright" in lower or "source" in lower) and (
+        _CAPTION_NAMES.search(names) is not None
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -265,7 +267,7 @@ class _Walker:
             self.flush()
         if name := element.get("id"):
             names = f"{names} {name}"
-        if names and is_caption_name(names):
+        if names and _is_caption_name(names):
             flags |= CAPTION
         parent = self._box
         flags |= self._said(element) | (parent.flags if parent else 0)

@@ -1,4 +1,4 @@
-"""What a page says about its article: JSON-LD, meta elements, headings, bylines and dates, weighed against each other."""
+"""What a page says about its article, put together: each kind of statement has a file of its own beside this one."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from worker.extract.jsonld import JsonLd, read_jsonld
 from worker.extract.language import language_tag
 from worker.extract.leaves import Box, Leaves, read_leaves
 from worker.extract.meta import Meta, read_meta
-from worker.extract.names import author_names as author_names
-from worker.extract.title import folded as folded
+from worker.extract.names import author_names
 from worker.extract.title import plain, read_title, site_of
 from worker.model import Entry, ImageCandidate
 from worker.text import clean_line
 from worker.urls import gate_key, usable_url
+
+__all__ = ["Metadata", "author_names", "read_metadata"]
 
 MAX_TAGS = 40
 MAX_SUMMARY = 2_000
@@ -35,7 +36,7 @@ _TAGS = ("news_keywords", "article:tag", "keywords", "parsely-tags", "sailthru.t
 _SUMMARIES = ("og:description", "description", "twitter:description", "dc.description", "sailthru.description")
 _TAG_SEPARATOR = re.compile(r"[,;，、]")
 _LICENCES = lxml.etree.XPath("//a[contains(@rel, 'license')]")
-_LICENCE_TRACES = ('license"', "license'", "=license")  # in the source; else no path need be walked
+_LICENCE_TRACE = 'rel="license'  # in the source; without it no path need be walked
 _FREE = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _PAID_TIERS = frozenset(("locked", "metered", "paid", "premium", "subscriber", "subscription"))
 
@@ -183,9 +184,7 @@ def _is_as_deep(url: str, page: str) -> bool:
 def _licence(gathered: Gathered, meta: Meta, linked: JsonLd, document: Document) -> str | None:
     if named := linked.string("license"):
         return clean_line(named, 300)
-    anchors = (
-        elements_at(_LICENCES, document.root) if any(trace in document.source for trace in _LICENCE_TRACES) else []
-    )
+    anchors = elements_at(_LICENCES, document.root) if _LICENCE_TRACE in document.source else []
     for element in (*gathered.links, *anchors[:MAX_LINKS]):
         if "license" in (element.get("rel") or "").lower().split() and (
             url := usable_url(element.get("href") or "", document.base_url)

@@ -1,7 +1,7 @@
 """What pages and feed bodies write as a date -> a moment in its own zone, a calendar day, or nothing.
 
-A moment needs a time and a zone. A bare day or a wall clock without a zone names none: unknown stays unknown. The day is
-what was written, in the writer's own zone.
+A moment needs a time and a zone. A bare day or a wall clock without a zone names none: unknown stays unknown. The day
+is what was written, in the writer's own zone.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Written:
 
 
 def moment(raw: str | None) -> datetime | None:
-    """A date with time and zone, in UTC; None for everything else, also for years outside 1990 to 2099.
+    """A date with time and zone, which is kept; None for everything else, also for years outside 1990 to 2099.
 
     Source: RFC 3339 and what pages make of it (a blank for the T, no seconds), RFC 5322 section 3.3.
     """

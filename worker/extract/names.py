@@ -15,7 +15,8 @@ LONGEST_LABEL = 25  # characters before a name
 MAX_WORDS = 8  # of a name: more is a sentence
 
 _BY_WORDS = (
-    "by", "written by", "this post was written by", "this article was written by", "story by", "reported by", "reporting by", "words by", "text by", "author", "authors",
+    "by", "written by", "this post was written by", "this article was written by", "story by", "reported by",
+    "reporting by", "words by", "text by", "author", "authors",
     "posted by", "published by", "article by", "review by", "created by", "contributed by", "from",
     "von", "autor", "autorin", "autoren", "text", "ein artikel von", "geschrieben von",
     "par", "publié par", "écrit par", "rédigé par", "auteur", "auteure", "propos recueillis par",
@@ -30,51 +31,66 @@ _BY = re.compile(
     r"|(?:作者|记者|記者|文|撰文|글)\s*[:：/／丨|\s]\s*|～|~)",
     re.IGNORECASE,
 )
-_FIRST_WORD = re.compile(r"[\s:|]")
-_BY_FIRST_WORDS = frozenset(_FIRST_WORD.split(words)[0] for words in _BY_WORDS) | {"~"}
+_BY_FIRST_WORDS = frozenset(words.partition(" ")[0].rstrip(":") for words in _BY_WORDS) | {"~"}
 _BY_AGAIN = re.compile(r"\A\s*(?:by|author|written by)\s*[:：]?\s+", re.IGNORECASE)
 _SEPARATOR = re.compile(
-    r"\s*(?:[;|、／·•●\n]|\s/\s|(?<=[^\x00-\x7f])/|\s[-–—]\s|,(?!\s*(?:jr|sr|i{2,3}|inc|llc|ltd|gmbh|co|corp)\b\.?\s*(?:[,;]|$))"
+    r"\s*(?:[;|、／·•●\n]|\s/\s|(?<=[^\x00-\x7f])/|\s[-–—]\s|,(?!\s*(?:jr|sr|i{2,3}|inc|llc|ltd|gmbh|co"
+    r"|corp)\b\.?\s*(?:[,;]|$))"
     r"|\s(?:and|und|et|y|e|en|og|och|ja|oraz|i|и|та|ve|și|with|mit|&)\s|\s?&amp;\s?)\s*",
     re.IGNORECASE,
 )
 # "Ada Lind, Ph.D.": letters after a name belong to it.
 _CREDENTIAL = re.compile(
-    r"(?:(?:[A-Z]\.?){2,5}(?:-[A-Z]{1,3})?|[Pp][Hh]\.?\s?[Dd]\.?|M\.?Ed\.?|Psy\.?D\.?|Ed\.?D\.?|Dipl\.?|Esq\.?|MSc|BSc|MBBS|PharmD"
+    r"(?:(?:[A-Z]\.?){2,5}(?:-[A-Z]{1,3})?|[Pp][Hh]\.?\s?[Dd]\.?|M\.?Ed\.?|Psy\.?D\.?|Ed\.?D\.?|Dipl\.?|Esq\.?"
+    r"|MSc|BSc|MBBS|PharmD"
     r"|[A-Z]{2,5}®?)\.?"
 )
 _AGENCIES = frozenset((
     "afp", "ap", "apa", "dpa", "reuters", "ansa", "efe", "sda", "kna", "epd", "sid", "tass", "anp", "ntb", "tt", "pti",
-    "ians", "ani", "upi", "bbc", "cnn", "npr", "pa", "lusa", "belga", "ritzau", "cp", "aap", "xinhua", "yonhap", "kyodo",
+    "ians", "ani", "upi", "bbc", "cnn", "npr", "pa", "lusa", "belga", "ritzau", "cp", "aap", "xinhua", "yonhap",
+    "kyodo",
     "associatedpress", "theassociatedpress", "deutschepresseagentur", "agencefrancepresse", "austriapresseagentur",
-    "pressassociation", "bloomberg", "europapress", "afptextes", "keystonesda", "rtr", "itar-tass", "interfax", "ukrinform",
+    "pressassociation", "bloomberg", "europapress", "afptextes", "keystonesda", "rtr", "itar-tass", "interfax",
+    "ukrinform",
 ))  # fmt: skip
 _STOP = re.compile(
-    r"\s*(?:[|•·●]|\b(?:updated|published|posted|last (?:updated|modified)|reviewed by|medically reviewed|fact[- ]checked"
-    r"|edited by|photos?(?:graphy)? by|illustrations? by|photograph by|aktualisiert|veröffentlicht|stand|publié le|mis à jour"
-    r"|actualizado|publicado|\d{1,3}\s?min(?:ute)?s?\b|read more|read bio|view profile|share|follow|see all|more from|@\w"
+    r"\s*(?:[|•·●]|\b(?:updated|published|posted|last (?:updated|modified)|reviewed by|medically reviewed"
+    r"|fact[- ]checked"
+    r"|edited by|photos?(?:graphy)? by|illustrations? by|photograph by|aktualisiert|veröffentlicht|stand"
+    r"|publié le|mis à jour"
+    r"|actualizado|publicado|\d{1,3}\s?min(?:ute)?s?\b|read more|read bio|view profile|share|follow|see all"
+    r"|more from|@\w"
     r"|on (?=[A-Z0-9])|in (?=[A-Z]))|\bfor (?=[A-Z]))",
     re.IGNORECASE,
 )
 _JOB = re.compile(
-    r"\b(?:correspondent|reporter|writer|journalist|contributor|columnist|editor(?:-in-chief)?|producer|freelance\w*|staff writer"
-    r"|redakteur(?:in)?|korrespondent(?:in)?|reporterin|journalistin|volontär(?:in)?|ressortleiter(?:in)?|chefredakteur(?:in)?"
-    r"|journaliste|rédact(?:eur|rice)|correspondante?|redactora?|periodista|corresponsal|giornalista|redacteur|verslaggever"
-    r"|founder|co-founder|ceo|cto|cmo|cofounder|director|manager|head of|professor|analyst|specialist|strategist|consultant"
-    r"|president|vice president|chief|engineer|marketer|marketing|content (?:lead|writer|marketer|manager)|author|expert"
+    r"\b(?:correspondent|reporter|writer|journalist|contributor|columnist|editor(?:-in-chief)?|producer"
+    r"|freelance\w*|staff writer"
+    r"|redakteur(?:in)?|korrespondent(?:in)?|reporterin|journalistin|volontär(?:in)?|ressortleiter(?:in)?"
+    r"|chefredakteur(?:in)?"
+    r"|journaliste|rédact(?:eur|rice)|correspondante?|redactora?|periodista|corresponsal|giornalista|redacteur"
+    r"|verslaggever"
+    r"|founder|co-founder|ceo|cto|cmo|cofounder|director|manager|head of|professor|analyst|specialist"
+    r"|strategist|consultant"
+    r"|president|vice president|chief|engineer|marketer|marketing|content (?:lead|writer|marketer|manager)"
+    r"|author|expert"
     r"|обозреватель|корреспондент|журналист|记者|記者|기자|特派員|編集委員)\b",
     re.IGNORECASE,
 )
 _JOB_BEFORE = re.compile(
-    r"^(?:(?:our|unser(?:e|em|er)?|the)\s+)?(?:[\w-]+\s+){0,2}?(?:correspondent|reporter|writer|journalist|editor|redakteur(?:in)?"
+    r"^(?:(?:our|unser(?:e|em|er)?|the)\s+)?(?:[\w-]+\s+){0,2}?(?:correspondent|reporter|writer|journalist"
+    r"|editor|redakteur(?:in)?"
     r"|korrespondent(?:in)?|корреспондент|обозреватель|记者|記者)\s*[:：]?\s+(?=[A-ZÄÖÜА-Я])",
     re.IGNORECASE,
 )
 _KOREAN_JOB = re.compile(r"\s*(?:선임|수습|인턴|전문|객원)?기자(?=$|\s|=)")
 _NO_NAME = re.compile(
-    r"https?:|www\.|@|^\d|^(?:admin(?:istrator)?|user|guest|editor|author|authors|webmaster|null|none|undefined|unknown|n/a|default"
-    r"|anonymous|staff|redaktion|root|test|wpadmin|by|website|post|posts|blog|share|comments?|home|about|follow|view all|read more"
-    r"|menu|subscribe|newsletter|updated|published|table of contents|contents)$|^(?:view|see|read|show)\s|\.(?:com|html|php)/|^\w+(?:\.\w+){2,}$|^more (?:about|from|by)\s|[{}]",
+    r"https?:|www\.|@|^\d|^(?:admin(?:istrator)?|user|guest|editor|author|authors|webmaster|null|none|undefined"
+    r"|unknown|n/a|default"
+    r"|anonymous|staff|redaktion|root|test|wpadmin|by|website|post|posts|blog|share|comments?|home|about|follow"
+    r"|view all|read more"
+    r"|menu|subscribe|newsletter|updated|published|table of contents|contents)$|^(?:view|see|read|show)\s"
+    r"|\.(?:com|html|php)/|^\w+(?:\.\w+){2,}$|^more (?:about|from|by)\s|[{}]",
     re.IGNORECASE,
 )
 # Addresses and handles; in brackets, whatever is more than two words.
@@ -84,10 +100,28 @@ _ADDRESS = re.compile(
 )
 _EDGES = " .,:;-–—·•[]|/\\\"'“”„«»*+<>=~_"
 _ENDING_INITIAL = re.compile(r"(?:\b[A-Z]|\b[JS]r|\bPh\.?D|\bM\.?D|\b[A-Z]\.[A-Z])$")
+_ORGANISATION = re.compile(
+    r"\b(?:team|staff|desk|newsroom|redaktion|redaktionsteam|editorial|editors|editorial board|redazione"
+    r"|redacción|rédaction|redacción web"
+    r"|association|agency|agentur|agence|agencia|agenzia|inc|llc|ltd|gmbh|corp|company|institute|university"
+    r"|foundation|magazine|times|news"
+    r"|nachrichten|press|media|group|studio|studios|services?|solutions?|blog|online|tv|radio|journal|post"
+    r"|herald|tribune|society|department"
+    r"|office|hospital|clinic|center|centre|bureau|council|labs?|software|marketing|digital|редакция|редакція"
+    r"|编辑部|通讯社|新闻|新聞)\b"
+    r"|\.(?:com|de|org|net|co|io|tr|at|ch|fr|it)\b|新聞|新闻|日报|通讯社|編集部",
+    re.IGNORECASE,
+)
+_PARTICLES = frozenset((
+    "de", "da", "di", "del", "della", "dos", "das", "do", "du", "des", "la", "le", "van", "von", "der", "den",
+    "ter", "ten", "zu", "zur",
+    "af", "av", "bin", "ibn", "bint", "al", "el", "y", "e", "und", "abu", "ben", "st.", "d'", "zum", "vom", "'t",
+    "op", "het",
+))  # fmt: skip
 
 
 def author_names(raw: Iterable[str]) -> tuple[str, ...]:
-    """Bylines -> names: "By A, B and C" is three; addresses, handles, "admin" and jobs are none. Order kept, no repeats."""
+    """Bylines -> names: "By A, B and C" is three; addresses, handles, "admin", jobs are none. In order, each once."""
     names: dict[str, str] = {}
     for one in raw:
         for name in _names_in(one):
@@ -107,16 +141,6 @@ def begins_as_byline(line: str) -> bool:
         return False
     match = _BY.match(line)
     return match is not None and match.end() < len(line)
-
-
-_ORGANISATION = re.compile(
-    r"\b(?:team|staff|desk|newsroom|redaktion|redaktionsteam|editorial|editors|editorial board|redazione|redacción|rédaction|redacción web"
-    r"|association|agency|agentur|agence|agencia|agenzia|inc|llc|ltd|gmbh|corp|company|institute|university|foundation|magazine|times|news"
-    r"|nachrichten|press|media|group|studio|studios|services?|solutions?|blog|online|tv|radio|journal|post|herald|tribune|society|department"
-    r"|office|hospital|clinic|center|centre|bureau|council|labs?|software|marketing|digital|редакция|редакція|编辑部|通讯社|新闻|新聞)\b"
-    r"|\.(?:com|de|org|net|co|io|tr|at|ch|fr|it)\b|新聞|新闻|日报|通讯社|編集部",
-    re.IGNORECASE,
-)
 
 
 def looks_like_organisation(name: str) -> bool:
@@ -140,15 +164,9 @@ def looks_like_person(name: str) -> bool:
     )
 
 
-_PARTICLES = frozenset((
-    "de", "da", "di", "del", "della", "dos", "das", "do", "du", "des", "la", "le", "van", "von", "der", "den", "ter", "ten", "zu", "zur",
-    "af", "av", "bin", "ibn", "bint", "al", "el", "y", "e", "und", "abu", "ben", "st.", "d'", "zum", "vom", "'t", "op", "het",
-))  # fmt: skip
-
-
 def _may_begin_byline(line: str) -> bool:
     """By the first word alone: most lines are told apart by it, at a tenth of the pattern's cost."""
-    return not line.isascii() or _FIRST_WORD.split(line, maxsplit=1)[0].lower() in _BY_FIRST_WORDS
+    return line.partition(" ")[0].rstrip(":").lower() in _BY_FIRST_WORDS or not line[:1].isascii()
 
 
 def is_byline_label(line: str) -> bool:

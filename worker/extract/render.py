@@ -1,4 +1,4 @@
-"""Blocks -> plain text, clean HTML and Markdown. The three always agree, because all are written from the same blocks."""
+"""Blocks -> plain text, clean HTML and Markdown. The three agree, because all are written from the same blocks."""
 
 from __future__ import annotations
 

@@ -20,12 +20,13 @@ from worker.extract.leaves import Leaf, Leaves
 
 CONTENT_FROM = 0.45  # probability from which a leaf is taken for the article's
 DEK_FROM = 0.5
+DEK_AMONG = 3  # of the first paragraphs that are likely: below them nobody looks for a dek
 _ROWS_AT_ONCE = 2_000  # of a long page, so that a hostile one does not cost a gigabyte
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trees:
-    """Boosted oblivious trees: all nodes of one depth ask the same question, so a leaf's number is a row of bits."""
+    """Boosted oblivious trees: all nodes of one depth ask the same question, so a leaf's number is a byte."""
 
     features: npt.NDArray[np.int64]  # trees x depth: column asked
     borders: npt.NDArray[np.float32]  # trees x depth: is it more than this?
@@ -41,7 +42,7 @@ class Trees:
     def _some(self, matrix: Matrix) -> Column:
         trees, depth = self.features.shape
         answers = matrix[:, self.features.reshape(-1)] > self.borders.reshape(-1)
-        number = answers.reshape(-1, trees, depth) @ (1 << np.arange(depth))
+        number = np.packbits(answers.reshape(-1, trees, depth), axis=2, bitorder="little")[:, :, 0]
         found = self.values[np.arange(trees), number].sum(axis=1) + self.bias
         probability: Column = 1 / (1 + np.exp(-found))
         return probability
@@ -72,7 +73,12 @@ def score(leaves: Leaves, said: Said) -> Scored | None:
     model = shipped_model()
     columns = columns_of(page, said, model.vocabulary)
     matrix = np.column_stack([columns[name] for name in model.features]).astype(np.float32)
-    return Scored(rows=page.rows, body=model.body.probability(matrix), dek=model.dek.probability(matrix))
+    body = model.body.probability(matrix)
+    paragraphs = np.flatnonzero((body >= CONTENT_FROM) & (page.good > 0))
+    head = int(paragraphs[min(len(paragraphs), DEK_AMONG) - 1]) + 1 if len(paragraphs) else len(body)
+    dek = np.zeros_like(body)
+    dek[:head] = model.dek.probability(matrix[:head])
+    return Scored(rows=page.rows, body=body, dek=dek)
 
 
 @lru_cache(maxsize=1)

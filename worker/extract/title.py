@@ -24,13 +24,16 @@ _SITE_BEFORE_COLON = re.compile(r"[:：]\s+")
 _WORD = re.compile(r"\w+")
 _NO_LETTERS = re.compile(r"[\W_]+")
 _KICKER_NAMES = re.compile(
-    r"(?:^|[\s_-])(?:kicker|over-?line|overtitle|eyebrow|top-?line|roofline|roof|dachzeile|spitzmarke|pre-?title|pretitle|antetitulo|"
-    r"surtitle|super-?title|label|badge|tag|category|rubrik|section|flag|meta|date|time|byline|author|sub-?title|sub-?head(?:line|ing)?)"
+    r"(?:^|[\s_-])(?:kicker|over-?line|overtitle|eyebrow|top-?line|roofline|roof|dachzeile|spitzmarke"
+    r"|pre-?title|pretitle|antetitulo|"
+    r"surtitle|super-?title|label|badge|tag|category|rubrik|section|flag|meta|date|time|byline|author"
+    r"|sub-?title|sub-?head(?:line|ing)?)"
     r"(?:$|[\s_-])",
     re.IGNORECASE,
 )
 _SECTION_WORDS = frozenset((
-    "news", "blog", "blogs", "home", "homepage", "nachrichten", "aktuell", "actualités", "noticias", "notizie", "nieuws",
+    "news", "blog", "blogs", "home", "homepage", "nachrichten", "aktuell", "actualités", "noticias", "notizie",
+    "nieuws",
     "opinion", "article", "articles", "magazine", "resources", "insights", "новости",
 ))  # fmt: skip
 
@@ -61,10 +64,8 @@ class Site:
             return True
         words = [word for word in _WORD.findall(text.casefold()) if len(word) > 2]  # noqa: PLR2004 - "of", "le"
         return (
-            any(len(word) >= SHORTEST_HOST_WORD for word in words)
-            and all(word in self.host for word in words)
-            or key.removesuffix("com") == self.host
-        )
+            any(len(word) >= SHORTEST_HOST_WORD for word in words) and all(word in self.host for word in words)
+        ) or key.removesuffix("com") == self.host
 
 
 def site_of(url: str | None, names: Iterable[str | None]) -> Site:

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from worker.ledger.among import among
-from worker.ledger.session import insert_new, upsert
+from worker.ledger.session import insert_new, named, upsert
 from worker.ledger.tables import Moment, Row, hosts, robots, slots
 
 
@@ -41,7 +41,7 @@ def ensure(connection: Connection, names: Sequence[str], *, now: datetime) -> No
 
 def load(connection: Connection, names: Sequence[str]) -> dict[str, Row]:
     """The rows of these sites, locked until the transaction ends (always in the same order: no deadlock)."""
-    return {row.host: row for row in connection.execute(_LOAD, {"names": sorted(set(names))}).all()}
+    return {row.host: row for row in named(connection.execute(_LOAD, {"names": sorted(set(names))}))}
 
 
 _LOAD = sa.select(hosts).where(among(hosts.c.host, "names")).order_by(hosts.c.host).with_for_update()
@@ -84,7 +84,7 @@ def opened(
     Returns: the first sites' rows that have a place left, less the moments of their starts, each with ``first_id``, and
         their pace.
     """
-    paced = ((row, pace_of(row)) for row in connection.execute(statement, given).all())
+    paced = ((row, pace_of(row)) for row in named(connection.execute(statement, given)))
     return list(islice(((row, pace) for row, pace in paced if row.held < pace.connections), limit))
 
 

@@ -76,10 +76,10 @@ class _Each:
     written: tuple[tuple[str, Callable[[Any], Any] | None], ...]
 
     def run(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        connection.exec_driver_sql(
-            self.text,
-            [tuple(write(row[name]) if write else row[name] for name, write in self.written) for row in rows],
+        columns = (
+            [write(row[name]) for row in rows] if write else [row[name] for row in rows] for name, write in self.written
         )
+        connection.exec_driver_sql(self.text, list(zip(*columns, strict=True)))
 
 
 @lru_cache(maxsize=_STATEMENTS_KEPT)

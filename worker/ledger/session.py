@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import namedtuple
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -142,6 +144,17 @@ def dispatch_lock(connection: Connection) -> bool:
     if connection.dialect.name == "sqlite":
         return True
     return bool(connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(DISPATCH_LOCK))))
+
+
+def named(result: sa.CursorResult[Any]) -> list[Row]:
+    """All rows, as named tuples: to read a column of SQLAlchemy's own rows by its name takes a microsecond."""
+    made = _named_tuple(tuple(result.keys()))
+    return [made._make(row) for row in result.all()]
+
+
+@lru_cache(maxsize=256)
+def _named_tuple(names: tuple[str, ...]) -> Any:
+    return namedtuple("Row", names)  # noqa: PYI024 - whoever reads this knows the fields no sooner
 
 
 def insert_new(

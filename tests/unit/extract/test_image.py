@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from worker.extract.document import parse_html
 from worker.extract.image import (
     MAX_SRCSET,
-    body_candidates,
     candidate,
     caption_of,
     is_junk,
@@ -25,9 +24,9 @@ from worker.extract.image import (
 BASE = "https://news.example/a/b.html"
 
 
-def images(html: str) -> list[tuple[str, str | None, str | None]]:
-    root = lxml.html.document_fromstring(f"<html><body>{html}</body></html>")
-    return [(one.url, one.caption, one.credit) for one in body_candidates(root, BASE)]
+def words_beside(html: str) -> tuple[str | None, str | None]:
+    (image,) = lxml.html.document_fromstring(f"<html><body>{html}</body></html>").iter("img")
+    return caption_of(image)
 
 
 @pytest.mark.parametrize(
@@ -199,17 +198,12 @@ def test_a_proxied_picture_is_known_by_its_origin() -> None:
     ids=["in a figure", "beside the picture"],
 )
 def test_caption_and_credit_are_told_apart(html: str) -> None:
-    assert images(html) == [("https://news.example/a.jpg", "The quay.", "Foto: Lind")]
+    assert words_beside(html) == ("The quay.", "Foto: Lind")
 
 
 def test_words_for_screen_readers_are_not_part_of_a_caption() -> None:
     html = "<figure><img src='/a.jpg'><figcaption><span class='off-screen'>Image caption</span>The quay</figcaption></figure>"
-    assert images(html)[0][1] == "The quay"
-
-
-def test_navigation_and_small_pictures_are_passed_over() -> None:
-    html = "<nav><img src='/n.jpg'></nav><article><img src='/s.jpg' width='80' height='80'><img src='/l.jpg'></article>"
-    assert [url for url, _, _ in images(html)] == ["https://news.example/l.jpg"]
+    assert words_beside(html) == ("The quay", None)
 
 
 def test_a_caption_is_not_searched_for_beyond_the_picture_s_surroundings() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from worker.extract.document import Document, read_document
 from worker.extract.language import language_of, language_tag
-from worker.extract.metadata import Metadata, author_names, read_metadata
+from worker.extract.metadata import Metadata, read_metadata
 from worker.extract.profiles import profile_of
 from worker.model import Entry
 
@@ -83,22 +83,6 @@ def test_of_several_articles_the_page_s_own_is_taken() -> None:
 def test_authors_behind_references_are_followed() -> None:
     graph = [{**ARTICLE, "author": {"@id": "#ada"}}, {"@type": "Person", "@id": "#ada", "name": "Ada Lind"}]
     assert metadata(script({"@graph": graph})).authors == ("Ada Lind",)
-
-
-@pytest.mark.parametrize(
-    ("raw", "names"),
-    [
-        (["By Ada Lind and Bo Ek"], ("Ada Lind", "Bo Ek")),
-        (["Von Ada Lind, Bo Ek"], ("Ada Lind", "Bo Ek")),
-        (["作者：林安、王博"], ("林安", "王博")),
-        (["Ada Lind", "ADA LIND"], ("Ada Lind",)),
-        (["https://www.facebook.com/ada", "ada@news.example", "admin"], ()),
-        (["Barack Obama, Jr."], ("Barack Obama, Jr",)),
-        (["x" * 500], ()),
-    ],
-)
-def test_bylines_become_names(raw: list[str], names: tuple[str, ...]) -> None:
-    assert author_names(raw) == names
 
 
 @pytest.mark.parametrize(

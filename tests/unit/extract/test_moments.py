@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.extract.moments import is_date_line, moment
+from worker.extract.moments import day_of, days_in, is_date_line, moment
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,32 @@ def test_hostile_dates_cost_nothing(raw: str) -> None:
 def test_no_text_raises(raw: str) -> None:
     moment(raw)
     is_date_line(raw)
+
+
+@pytest.mark.parametrize(
+    ("raw", "day"),
+    [
+        ("2025-01-17T23:50:11-05:00", date(2025, 1, 17)), ("20250117", date(2025, 1, 17)), ("08.19.25", date(2025, 8, 19)),
+        ("17-Jan-2025", date(2025, 1, 17)), ("Fri Jan 17 09:00:00 UTC 2025", date(2025, 1, 17)),
+        ("January 17, 2025", date(2025, 1, 17)), ("13 lis 2024", date(2024, 11, 13)), ("2024. március 12.", date(2024, 3, 12)),
+        ("3/4/2025", date(2025, 4, 3)), ("2024-01-01 to 2024-02-01", None), ("2019-2024", None), ("2025-02-30", None),
+        ("1850-01-01", None), ("2024", None), ("", None), (None, None),
+    ],
+)  # fmt: skip
+def test_the_day_is_read_as_it_is_written(raw: str | None, day: date | None) -> None:
+    assert day_of(raw) == day
+
+
+@pytest.mark.parametrize(
+    "raw", ["1" * 50_000, "1.1." * 10_000, "12 " * 20_000, "january " * 10_000, "2024 may " * 9_000]
+)
+def test_hostile_lines_cost_little(raw: str) -> None:
+    began = time.process_time()
+    assert len(list(days_in(raw, day_first=True))) < 3
+    assert time.process_time() - began < 0.2
+
+
+@given(st.text(max_size=80), st.booleans())
+def test_no_line_raises(line: str, day_first: bool) -> None:
+    for written in days_in(line, day_first=day_first):
+        assert 0 <= written.start < written.end <= len(line)
