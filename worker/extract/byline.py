@@ -76,6 +76,7 @@ _OTHER_ROLE = re.compile(
     r"|übersetz|fotografía|traducc",
     re.IGNORECASE,
 )
+_ENDS_AS_LABEL = re.compile(r"(?:\b(?:by|von|par|por|di)|:|^\w+)\s*\Z", re.IGNORECASE)
 _LIST_TAGS = frozenset(("li", "span", "p"))
 _AUTHOR_LINK = re.compile(
     r"/(?:authors?|autore?n?|auteurs?|autorin|people|staff|writers?|contributors?|profiles?|by|team"
@@ -244,8 +245,10 @@ def _hinted(leaves: Leaves) -> Iterator[Box]:
 
 def _is_of_another(line: str, before: str) -> bool:
     """Whether a line, or the label before it, names who reviewed, edited or photographed."""
-    label = before if len(before) <= LONGEST_LABEL else ""
-    return _OTHER_ROLE.search(line, 0, LONGEST_LABEL) is not None or _OTHER_ROLE.search(label) is not None
+    is_label = _ENDS_AS_LABEL.search(before, max(0, len(before) - LONGEST_LABEL)) is not None
+    return _OTHER_ROLE.search(line, 0, LONGEST_LABEL) is not None or (
+        is_label and _OTHER_ROLE.search(before, 0, LONGEST_LABEL) is not None
+    )
 
 
 def _is_outside(leaf: Leaf) -> bool:

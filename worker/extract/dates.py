@@ -189,8 +189,8 @@ def is_day_first(url: str | None, languages: tuple[str, ...]) -> bool:
     language, _, region = tag.partition("-")
     if language != "en":
         return True
-    if region.upper() in _MONTH_FIRST_REGIONS:
-        return False
+    if region:
+        return region.upper() not in _MONTH_FIRST_REGIONS
     host = (urlsplit(url).hostname or "") if url else ""
     return bool(host) and host.rpartition(".")[2] not in _MONTH_FIRST_HOSTS
 

@@ -1,4 +1,4 @@
-"""Which picture stands for an article: candidates by name only, best first. No bytes are looked at here."""
+"""Pictures by name: what an <img> offers, the words beside it, candidates for a lead. No bytes are looked at here."""
 
 from __future__ import annotations
 

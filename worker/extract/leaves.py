@@ -40,7 +40,7 @@ FLAGS: Final = 16
 SKIPPED = frozenset((
     "script", "style", "noscript", "template", "iframe", "object", "embed", "applet", "svg", "math", "canvas",
     "audio", "video", "map", "head", "title", "meta", "link", "base", "button", "input", "select", "option",
-    "textarea", "dialog", "datalist", "progress", "meter", "frameset", "noframes", "source", "track",
+    "textarea", "dialog", "datalist", "progress", "meter", "frameset", "noframes",
 ))  # fmt: skip
 _BLOCK_FLAGS = {
     "article": ARTICLE, "main": MAIN, "aside": ASIDE, "footer": FOOTER, "header": HEADER, "nav": NAV, "menu": NAV,
@@ -70,7 +70,7 @@ _UNSEEN_NAMES = frozenset((
 ))  # fmt: skip
 # libxml2 does not end a <button> at </button> where a <div> inside was left open, as HTML5 does: all is in it.
 _SWALLOWING = frozenset(("button", "svg", "select", "dialog", "object", "audio", "video"))
-_SWALLOWED = ("article", "main", "h1")
+_SWALLOWED = ("article", "main", "h1", "figure")
 _HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 
 

@@ -12,9 +12,9 @@ import lxml.html
 
 from worker.extract.byline import read_authors
 from worker.extract.dates import read_dates
+from worker.extract.declared import declared_pictures
 from worker.extract.document import Document, elements_at
 from worker.extract.gathered import Gathered, gather
-from worker.extract.image import candidate, pixels
 from worker.extract.jsonld import JsonLd, read_jsonld
 from worker.extract.language import language_tag
 from worker.extract.leaves import Box, Leaves, read_leaves
@@ -125,7 +125,7 @@ def read_metadata(document: Document, entry: Entry | None, leaves: Leaves | None
         licence=_licence(gathered, meta, linked, document),
         tdm_reservation=_tdm_reservation(document, meta),
         paywalled=_paywalled(meta, linked),
-        images=_images(meta, linked, document.base_url),
+        images=declared_pictures(root, meta.by_name, linked.images(), base_url=document.base_url),
         page_title=page_title,
         article_body=linked.string("articleBody"),
         types=linked.types | ({og_type} if og_type else frozenset()),
@@ -208,33 +208,3 @@ def _paywalled(meta: Meta, linked: JsonLd) -> bool | None:
     if tier in _PAID_TIERS:
         return True
     return False if tier == "free" else None
-
-
-def _images(meta: Meta, linked: JsonLd, base_url: str | None) -> tuple[ImageCandidate, ...]:
-    found = [
-        candidate(
-            meta.first("og:image:secure_url", "og:image", "og:image:url"),
-            base_url,
-            "og:image",
-            width=pixels(meta.first("og:image:width")),
-            height=pixels(meta.first("og:image:height")),
-        ),
-        candidate(meta.first("twitter:image", "twitter:image:src"), base_url, "twitter:image"),
-    ]
-    for node in linked.images():
-        found.append(  # noqa: PERF401 - reads better than a comprehension of this size
-            candidate(
-                node["url"],
-                base_url,
-                "json-ld",
-                caption=_string(node.get("caption")) or _string(node.get("description")),
-                credit=_string(node.get("creditText")),
-                width=pixels(str(node.get("width", ""))),
-                height=pixels(str(node.get("height", ""))),
-            )
-        )
-    return tuple(one for one in found if one)
-
-
-def _string(value: object) -> str | None:
-    return value if isinstance(value, str) else None

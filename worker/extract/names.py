@@ -93,9 +93,9 @@ _NO_NAME = re.compile(
     r"|\.(?:com|html|php)/|^\w+(?:\.\w+){2,}$|^more (?:about|from|by)\s|[{}]",
     re.IGNORECASE,
 )
-# Addresses and handles; in brackets, whatever is more than two words.
+# Addresses and handles; in brackets, an editor's mark ("(obe)") and whatever is more than two words.
 _ADDRESS = re.compile(
-    r"[\w.+-]{1,64}@[\w.-]{1,100}|https?://\S{1,200}|\(?@\w{1,40}\)?"
+    r"[\w.+-]{1,64}@[\w.-]{1,100}|https?://\S{1,200}|\(?@\w{1,40}\)?|\([a-zäöüß]{2,5}\)"
     r"|[(\[](?:[^()\[\]\s]{1,30}\s){2,8}[^()\[\]\s]{1,30}[)\]]|[(\[][^()\[\]]{0,60}[\d@/:.][^()\[\]]{0,60}[)\]]"
 )
 _EDGES = " .,:;-–—·•[]|/\\\"'“”„«»*+<>=~_"

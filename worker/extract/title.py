@@ -54,8 +54,9 @@ class Site:
     host: str
 
     def is_named(self, text: str) -> bool:
-        """Whether this is a name that the site gives itself."""
-        return folded(text) in self.names
+        """Whether this is a name that the site gives itself, or its host."""
+        key = folded(text)
+        return key in self.names or (bool(key) and key in {self.host, f"{self.host}com"})
 
     def is_called(self, text: str) -> bool:
         """Whether a piece of a title is the site's name, or says no more than the host does."""
@@ -135,7 +136,7 @@ def without_site(title: str, site: Site, sections: frozenset[str] = frozenset())
         end = mark.start()
     start = 0
     for mark in marks:
-        if mark.end() >= end or not site.is_called(cleaned[start : mark.start()]):
+        if mark.end() >= end or not site.is_named(cleaned[start : mark.start()]):
             break
         start = mark.end()
     rest = cleaned[start:end].strip()
