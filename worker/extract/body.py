@@ -100,7 +100,7 @@ def _by_score(document: Document, leaves: Leaves, said: Said, furniture: Furnitu
     scored = score(leaves, said)
     if scored is None:
         return _made([], "page:leaves")
-    keep = scored.body >= CONTENT_FROM
+    keep = _seen(scored, scored.body >= CONTENT_FROM)
     is_dek = _dek(scored, keep)
     keep &= ~is_dek
     keys = [line_key(leaf.text) for leaf in scored.rows]
@@ -125,6 +125,13 @@ def _by_score(document: Document, leaves: Leaves, said: Said, furniture: Furnitu
         lines=lines,
         cut=cut,
     )
+
+
+def _seen(scored: Scored, keep: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Less what the page hides, unless that is most of it: then a script shows it to readers."""
+    hidden = np.array([bool(leaf.box.flags & HIDDEN) for leaf in scored.rows])
+    length = np.array([len(leaf.text) for leaf in scored.rows])
+    return keep & ~hidden if length[keep & hidden].sum() < length[keep & ~hidden].sum() else keep
 
 
 def _dek(scored: Scored, keep: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

@@ -33,6 +33,9 @@ SAME_BYLINE = 3  # leaves that names of one byline may stand apart
 LONGEST_LABEL = 40  # characters of a line that says what the next one is, or of a short byline
 MOST_WORDS = 4  # of a name that has no person's form
 LEAVES_CLOSE = 6  # behind the title
+MAX_BYLINES = 50  # lines read as one, on one page
+MAX_NAMES = 500  # characters of a block's class and id
+MAX_DECLARED = 100  # authors of one source
 MAX_MARKED = 10  # elements that are marked as an author
 
 _META = (
@@ -126,7 +129,7 @@ def _sources(
 
 def _split(raw: Iterable[Named]) -> tuple[Named, ...]:
     found: dict[str, Named] = {}
-    for one in raw:
+    for one in islice(raw, MAX_DECLARED):
         is_whole = one.is_person is False  # "Lind & Ek" is one company
         for name in (plain(one.name),) if is_whole else author_names([one.name]):
             found.setdefault(name.casefold(), Named(name, one.is_person))
@@ -186,8 +189,12 @@ def _visible(leaves: Leaves, title: Box | None) -> list[str]:
     near = sorted(_bylines(leaves, title), key=lambda one: (one.rank, one.index)) if title else []
     if near:
         return list(_together(near))
-    anywhere = {one.names for one in _bylines(leaves, None)}
-    return list(anywhere.pop()) if len(anywhere) == 1 else []
+    anywhere: set[tuple[str, ...]] = set()
+    for one in _bylines(leaves, None):
+        anywhere.add(one.names)
+        if len(anywhere) > 1:
+            return []
+    return list(anywhere.pop()) if anywhere else []
 
 
 def _together(found: Sequence[_Found]) -> Iterator[str]:
@@ -206,14 +213,18 @@ def _bylines(leaves: Leaves, title: Box | None) -> Iterator[_Found]:
     start = max(0, title.start - LEAVES_BEFORE) if title else 0
     end = title.end + LEAVES_AFTER if title else len(leaves.leaves)
     before = ""
+    read = 0
     for index, leaf in enumerate(leaves.leaves[start:end], start):
         text = leaf.text
         if not text:
             continue
+        if read == MAX_BYLINES:
+            break
         if len(text) <= LONGEST_LINE and leaf.box is not title and not _is_outside(leaf):
             is_named = index in called
             is_labelled = is_byline_label(before)
             if title or is_named or is_labelled or begins_as_byline(text):
+                read += 1
                 found = list(_in_line(leaf, index, is_named=is_named, is_labelled=is_labelled))
                 if title and 0 <= index - title.end < LEAVES_CLOSE and _stands_as_name(leaves, index):
                     found.append(_Found(4, index, (text,)))
@@ -227,20 +238,21 @@ def _called_bylines(leaves: Leaves) -> frozenset[int]:
     return frozenset(
         index
         for box in _hinted(leaves)
-        if box.end - box.start <= 2 * SAME_BYLINE and _is_byline_name(box.names)
+        if box.end - box.start <= 2 * SAME_BYLINE and _is_byline_name(box.names[:MAX_NAMES])
         for index in range(box.start, box.end)
     )
 
 
 def _hinted(leaves: Leaves) -> Iterator[Box]:
     """Blocks whose names hold one of the hints; looked for in all names at once, for a tenth of the cost."""
-    names = "\0".join([box.names for box in leaves.boxes])
+    names = "\0".join([box.names[:MAX_NAMES] for box in leaves.boxes])
     for hint in _BYLINE_HINTS:
-        place = names.find(hint)
+        place, counted, index = names.find(hint), 0, 0
         while place >= 0:
-            yield leaves.boxes[names.count("\0", 0, place)]
-            place = names.find("\0", place)
-            place = names.find(hint, place) if place >= 0 else -1
+            index += names.count("\0", counted, place)
+            yield leaves.boxes[index]
+            counted = names.find("\0", place)
+            place = names.find(hint, counted) if counted >= 0 else -1
 
 
 def _is_of_another(line: str, before: str) -> bool:

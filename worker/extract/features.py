@@ -250,32 +250,39 @@ def _of_elements(page: Page) -> dict[str, npt.ArrayLike]:
         "item": [leaf.level if leaf.kind == "item" else 0 for leaf in rows],
         **{f"flag_{bit}": (flags >> bit) & 1 for bit in range(FLAGS)},
         "article_no": np.minimum(_ordinal(page, "article"), 8),
-        "commented": _commented(page),
     }
 
 
 def _of_names(page: Page, vocabulary: Vocabulary) -> dict[str, npt.ArrayLike]:
     """What class and id say, of a leaf's box and of all around it."""
     get = vocabulary.tokens.get
-    leanings: dict[str, tuple[float, float]] = {}
+    leanings: dict[str, tuple[float, float, bool]] = {}
     own: list[tuple[float, float]] = []
-    path: list[tuple[float, float, float]] = []
+    path: list[tuple[float, float, float, bool]] = []  # least, most, all of them fading; whether comments are around
     for box in page.boxes:
         found = leanings.get(box.names)
         if found is None:
-            values = [get(token, 0.0) for token in name_tokens(box.names)]
-            found = leanings[box.names] = (min(values, default=0.0), max(values, default=0.0))
-        own.append(found)
+            tokens = name_tokens(box.names)
+            values = [get(token, 0.0) for token in tokens]
+            found = leanings[box.names] = (
+                min(values, default=0.0),
+                max(values, default=0.0),
+                not _COMMENTS.isdisjoint(tokens),
+            )
+        least, most, is_of_comments = found
+        own.append((least, most))
         if box.parent is None or box.tag == "body":
-            path.append((0.0, 0.0, 0.0))
+            path.append((0.0, 0.0, 0.0, False))
         else:
-            low, high, all_of_them = path[box.parent.index]
-            path.append((min(low, found[0]), max(high, found[1]), all_of_them * _FADING + sum(found)))
+            low, high, faded, commented = path[box.parent.index]
+            faded = faded * _FADING + least + most
+            path.append((min(low, least), max(high, most), faded, commented or is_of_comments))
     owns, paths = np.array(own, dtype=np.float32), np.array(path, dtype=np.float32)
     columns: dict[str, npt.ArrayLike] = {}
     for label, box_of in (("own", page.leaf_box), ("up", page.parent), ("grand", page.grand)):
         columns[f"{label}_min"], columns[f"{label}_max"] = owns[box_of].T
-    columns["path_min"], columns["path_max"], columns["path_sum"] = paths[page.leaf_box].T
+    around = paths[page.leaf_box].T
+    columns["path_min"], columns["path_max"], columns["path_sum"], columns["commented"] = around
     return columns
 
 
@@ -366,16 +373,6 @@ def _running(column: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 _COMMENTS = frozenset(
     ("comment", "comments", "commentlist", "disqus", "respond", "replies", "kommentare", "commentaires")
 )
-
-
-def _commented(page: Page) -> npt.NDArray[np.bool_]:
-    inside: list[bool] = []
-    for box in page.boxes:
-        if box.parent is None or box.tag == "body":
-            inside.append(False)
-        else:
-            inside.append(inside[box.parent.index] or not _COMMENTS.isdisjoint(name_tokens(box.names)))
-    return np.array(inside)[page.leaf_box]
 
 
 def _ordinal(page: Page, tag: str) -> Ints:

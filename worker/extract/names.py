@@ -182,7 +182,7 @@ def _key(name: str) -> str:
 def _names_in(raw: str) -> Iterator[str]:
     line = clean_line(strip_tags(unescape(raw)) if "&" in raw else strip_tags(raw), MAX_LINE)
     line = _without_date(_BY.sub("", line))
-    line = _ADDRESS.sub(" ", line)
+    line = " ".join(_ADDRESS.sub(" ", line).split())
     if stop := _STOP.search(line, 1):
         line = line[: stop.start()]
     pieces = _SEPARATOR.split(line)

@@ -34,16 +34,21 @@ class Trees:
     bias: float
 
     def probability(self, matrix: Matrix) -> Column:
-        """One row a leaf -> probabilities."""
+        """Features x leaves -> a probability for each leaf."""
+        count = matrix.shape[1]
         return np.concatenate([
-            self._some(matrix[first : first + _ROWS_AT_ONCE]) for first in range(0, len(matrix), _ROWS_AT_ONCE)
+            self._some(matrix[:, first : first + _ROWS_AT_ONCE]) for first in range(0, count, _ROWS_AT_ONCE)
         ])  # fmt: skip
 
     def _some(self, matrix: Matrix) -> Column:
         trees, depth = self.features.shape
-        answers = matrix[:, self.features.reshape(-1)] > self.borders.reshape(-1)
-        number = np.packbits(answers.reshape(-1, trees, depth), axis=2, bitorder="little")[:, :, 0]
-        found = self.values[np.arange(trees), number].sum(axis=1) + self.bias
+        answers = (matrix[self.features.reshape(-1)] > self.borders.reshape(-1, 1)).view(np.uint8)
+        answers = answers.reshape(trees, depth, -1)
+        number = answers[:, 0].astype(np.intp)
+        for bit in range(1, depth):
+            number += answers[:, bit].astype(np.intp) << bit
+        number += (np.arange(trees) << depth)[:, np.newaxis]
+        found = self.values.reshape(-1)[number].sum(axis=0) + self.bias
         probability: Column = 1 / (1 + np.exp(-found))
         return probability
 
@@ -72,12 +77,12 @@ def score(leaves: Leaves, said: Said) -> Scored | None:
         return None
     model = shipped_model()
     columns = columns_of(page, said, model.vocabulary)
-    matrix = np.column_stack([columns[name] for name in model.features]).astype(np.float32)
+    matrix = np.array([columns[name] for name in model.features], dtype=np.float32)
     body = model.body.probability(matrix)
     paragraphs = np.flatnonzero((body >= CONTENT_FROM) & (page.good > 0))
     head = int(paragraphs[min(len(paragraphs), DEK_AMONG) - 1]) + 1 if len(paragraphs) else len(body)
     dek = np.zeros_like(body)
-    dek[:head] = model.dek.probability(matrix[:head])
+    dek[:head] = model.dek.probability(matrix[:, :head])
     return Scored(rows=page.rows, body=body, dek=dek)
 
 

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from worker.extract.document import Document, read_document
+from worker.extract.leaves import read_leaves
 from worker.extract.metadata import read_metadata
 
 URL = "https://www.news.example/2024/harbour"
@@ -87,11 +88,26 @@ def test_a_title_in_two_parts_is_no_name() -> None:
     assert authors(body=f"{TITLE}<p>Table Of Contents</p><p>{'Words. ' * 30}</p>") == ()
 
 
-def test_thousands_of_bylines_cost_little() -> None:
-    body = TITLE + '<div class="author">By Ada Lind and <a href="/author/bo">Bo Ek</a></div>' * 8_000
-    html = f"<html><body>{body}</body></html>"
-    document = read_document(html.encode(), URL, None)
+@pytest.mark.parametrize(
+    "body",
+    [
+        '<div class="author">By Ada Lind and <a href="/author/bo">Bo Ek</a></div>' * 8_000,
+        f'<p class="{"author " * 40}">By Ada Lind{", x" * 70}</p>' * 8_000,
+        f'<p class="author">By {"a@b " * 60}</p>' * 8_000,
+        f'<p class="{"-by" * 500_000}">By Ada Lind</p>' * 2,
+    ],
+    ids=["bylines", "long lines", "addresses", "long names of classes"],
+)
+def test_thousands_of_bylines_cost_little(body: str) -> None:
+    document = read_document(f"<html><body>{body}</body></html>".encode(), URL, None)
     assert isinstance(document, Document)
+    leaves = read_leaves(document.root)
     began = time.process_time()
-    read_metadata(document, None)
+    read_metadata(document, None, leaves)
+    assert time.process_time() - began < 1
+
+
+def test_thousands_of_declared_authors_cost_little() -> None:
+    began = time.process_time()
+    assert len(authors(author=[{"name": f"Ada Lind{number}"} for number in range(30_000)])) <= 100
     assert time.process_time() - began < 1
