@@ -26,8 +26,7 @@ _TAGS = ("p", "h2", "div", "pre")
 _SENTENCE_ENDS = frozenset(".!?…:;\"'”’»。！？」』）)؟।։።")
 _SHORT = 160  # characters: of longer leaves the words are not looked up
 MAX_WORDS = 14  # looked up of a short leaf
-_TOKEN = re.compile(r"[a-z]{2,}", re.IGNORECASE)
-_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_TOKEN = re.compile(r"[A-Z]+[a-z]*|[a-z]+")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 GOOD_LENGTH = 80  # characters of a leaf that looks like a paragraph
 GOOD_LINKS = 0.3  # of them, at most, links
@@ -60,7 +59,7 @@ class Vocabulary:
 @lru_cache(maxsize=8192)
 def name_tokens(names: str) -> tuple[str, ...]:
     """Class and id attributes -> their words, lower case: "c-articleBody__text" is c is none, article, body, text."""
-    return tuple(dict.fromkeys(token.lower() for token in _TOKEN.findall(_CAMEL.sub(" ", names))))[:24]
+    return tuple(dict.fromkeys(token.lower() for token in _TOKEN.findall(names) if len(token) > 1))[:24]
 
 
 def words_of(text: str) -> tuple[str, ...]:
