@@ -6,6 +6,7 @@ Conservative by rule: a real article is never lost for a phrase in it. Each reas
 
 from __future__ import annotations
 
+from itertools import pairwise
 from urllib.parse import SplitResult, urlsplit
 
 import lxml.etree
@@ -45,6 +46,12 @@ STUB_CHARS = 300_000  # of its source, with the script in it
 TEXT_CHARS = 4_000  # of a text of FEW_WORDS
 SLUG_WORDS = 3  # of a list's name in its address: headlines have more
 MAX_SAID = 300  # characters of a <noscript> that says something
+# Promised F1 -> share of pages whose text then had an F1 of 0.9 or more. Fitted on 892 recorded pages of news and blogs,
+# each read by trees that had not seen its host; fitted on one half, the other half agrees within 0.05.
+PROMISES = (
+    (0.0, 0.0), (0.5, 0.01), (0.75, 0.22), (0.85, 0.4), (0.9, 0.59), (0.925, 0.65), (0.95, 0.8), (0.96, 0.84), (0.97, 0.93),
+    (0.98, 0.95), (0.99, 0.98), (1.0, 0.99),
+)  # fmt: skip
 
 _INDEX_TYPES = frozenset(("collectionpage", "searchresultspage", "profilepage"))
 _VIDEO_TYPES = frozenset(("videoobject", "video.other", "video.movie", "video.episode", "video"))
@@ -177,17 +184,34 @@ def confidence_of(
 ) -> float:
     """How sure we are that this is the whole article and nothing but it, in [0, 1].
 
-    Where leaves were weighed it is the F1 that their probabilities promise, less something for a text that is short,
-    of a page that does not declare itself an article, or undated. Where nothing was weighed (a site's profile, JSON-LD,
-    the feed's text) length counts most. Each warning takes a little.
+    Where leaves were weighed: how often a choice that promises such an F1 reaches 0.9, of pages of sites that taught
+    the model nothing; a little less for a page that does not declare itself an article, or is undated. Where nothing
+    was weighed (a site's profile, JSON-LD, the feed's text) length counts most. Each takes something off a short text,
+    and for each warning.
+
+    Args:
+        metadata: What the page said about itself; None when there is no page.
+        words: Of the text.
+        is_feed: The text is the feed's own.
+        published: Its date is known.
+        warnings: How many there are.
+        sureness: The F1 that the leaves' probabilities promise; None when none were weighed.
     """
     if not words:
         return 0.0
     length = min(1.0, words / LONG_WORDS)
     is_declared = is_feed or (metadata is not None and metadata.is_declared_article)
     if sureness is not None:
-        score = sureness - 0.15 * (1 - length) - 0.03 * (not is_declared) - 0.02 * (not published)
+        score = _kept_promises(sureness) - 0.15 * (1 - length) - 0.01 * (not is_declared) - 0.01 * (not published)
     else:
         score = 0.35 + 0.3 * length + 0.15 * is_declared + 0.07 * published
         score += 0.1 if metadata is not None and metadata.title else 0.05 if is_feed else 0.0
     return round(max(0.0, min(1.0, score - 0.05 * warnings)), 2)
+
+
+def _kept_promises(sureness: float) -> float:
+    """PROMISES at this point, straight lines between."""
+    for (low, below), (high, above) in pairwise(PROMISES):
+        if sureness <= high:
+            return below + (above - below) * (sureness - low) / (high - low)
+    return PROMISES[-1][1]

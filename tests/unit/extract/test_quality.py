@@ -8,8 +8,8 @@ import pytest
 
 from worker.extract import extract_article
 from worker.extract.document import Document, read_document
-from worker.extract.metadata import read_metadata
-from worker.extract.quality import not_article_reason
+from worker.extract.metadata import Metadata, read_metadata
+from worker.extract.quality import confidence_of, not_article_reason
 
 URL = "https://news.example/2024/harbour"
 SENTENCE = "The harbour opened again on Tuesday after eleven quiet months of careful work by the crews. "
@@ -185,3 +185,24 @@ def test_confidence_grows_with_evidence() -> None:
         f"{head}<article>{f'<p>{SENTENCE * 3}</p>' * 9}</article>".encode(), URL
     ).extraction.confidence
     assert 0 < bare < full <= 1
+
+
+def confidence(sureness: float | None, *, words: int = 400, warnings: int = 0) -> float:
+    metadata = Metadata(title="Harbour", is_declared_article=True)
+    return confidence_of(metadata, words=words, is_feed=False, published=True, warnings=warnings, sureness=sureness)
+
+
+def test_confidence_follows_what_the_leaves_promise() -> None:
+    promised = [confidence(step / 100) for step in range(101)]
+    assert promised == sorted(promised)
+    assert promised[0] == 0
+    assert promised[90] < 0.7
+    assert promised[98] >= 0.9
+    assert promised[100] <= 1
+
+
+def test_a_short_text_and_warnings_cost_confidence() -> None:
+    assert confidence(0.99, words=30) < confidence(0.99, words=100) < confidence(0.99)
+    assert confidence(None, words=30) < confidence(None, words=100) < confidence(None)
+    assert confidence(0.99, warnings=2) < confidence(0.99, warnings=1) < confidence(0.99)
+    assert confidence(0.99, words=0) == 0
