@@ -46,11 +46,11 @@ STUB_CHARS = 300_000  # of its source, with the script in it
 TEXT_CHARS = 4_000  # of a text of FEW_WORDS
 SLUG_WORDS = 3  # of a list's name in its address: headlines have more
 MAX_SAID = 300  # characters of a <noscript> that says something
-# Promised F1 -> share of pages whose text then had an F1 of 0.9 or more. Fitted on 892 recorded pages of news and blogs,
-# each read by trees that had not seen its host; fitted on one half, the other half agrees within 0.05.
+# Promised F1 -> share of pages whose text then had an F1 of 0.9 or more. Fitted on 892 recorded pages of news and
+# blogs, each read by trees that had not seen its host; fitted on one half, the other half agrees within 0.05.
 PROMISES = (
-    (0.0, 0.0), (0.5, 0.01), (0.75, 0.22), (0.85, 0.4), (0.9, 0.59), (0.925, 0.65), (0.95, 0.8), (0.96, 0.84), (0.97, 0.93),
-    (0.98, 0.95), (0.99, 0.98), (1.0, 0.99),
+    (0.0, 0.0), (0.5, 0.01), (0.75, 0.22), (0.85, 0.4), (0.9, 0.59), (0.925, 0.65), (0.95, 0.8), (0.96, 0.84),
+    (0.97, 0.93), (0.98, 0.95), (0.99, 0.98), (1.0, 0.99),
 )  # fmt: skip
 
 _INDEX_TYPES = frozenset(("collectionpage", "searchresultspage", "profilepage"))

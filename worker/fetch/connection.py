@@ -220,6 +220,8 @@ class RecordedResponse(http.client.HTTPResponse):
 
     ``head``: status line and header block of the final answer, with the empty line; interim answers left out.
     ``fields``: its headers, all of them. ``request_head`` and ``peer_ip`` are filled in by the connection.
+    ``is_longer``: more came at once than the declared length, and was left: the length is wrong, or what follows is
+    somebody's forgery.
     """
 
     def __init__(
@@ -237,6 +239,7 @@ class RecordedResponse(http.client.HTTPResponse):
         self.fields: tuple[tuple[str, str], ...] = ()
         self.request_head = b""
         self.peer_ip: str | None = None
+        self.is_longer = False
         super().__init__(self._reader, debuglevel, method, url)  # type: ignore[arg-type]  # it only calls makefile()
 
     def begin(self) -> None:
@@ -297,8 +300,10 @@ class RecordedResponse(http.client.HTTPResponse):
     def _close_conn(self) -> None:
         """At the body's end. Bytes beyond it would be taken for the next answer, so the connection is given up."""
         self._reader.stop()
-        if isinstance(self.fp, io.BufferedReader) and not self.fp.closed and self.fp.peek(1):
+        beyond = self.fp.peek(1) if isinstance(self.fp, io.BufferedReader) and not self.fp.closed else b""
+        if beyond:
             self._reader.abandon()
+        self.is_longer = not self.chunked and bool(beyond.strip(b"\r\n"))  # an empty line is an old habit of servers
         super()._close_conn()  # type: ignore[misc]  # not in typeshed
 
 

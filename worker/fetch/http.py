@@ -129,9 +129,9 @@ class Fetcher:
         """Ask for a URL and follow where it leads, at most MAX_HOPS requests.
 
         Any status is an answer (see ``classify.judge``). A body over the cap is cut and its hop marked
-        ``truncated="length"``, one of an unwanted kind ``"unspecified"``; beside an error status also a body that
-        broke off is kept, and marked. Bodies of redirects are not read, and meta refresh is not followed. Hop URLs are
-        as they went out: percent-encoded, punycode, without fragment.
+        ``truncated="length"``, one of an unwanted kind or longer than its Content-Length ``"unspecified"``; beside an
+        error status also a body that broke off is kept, and marked. Bodies of redirects are not read, and meta refresh
+        is not followed. Hop URLs are as they went out: percent-encoded, punycode, without fragment.
 
         Args:
             may_visit: Called before every request but the first: with each redirect's target, and with a URL that is
@@ -363,13 +363,14 @@ def _keeps_secrets(old_url: str, new_url: str) -> bool:
 
 def _read_whole(raw: HTTPResponse, request: FetchRequest) -> tuple[bytes, str | None]:
     """The body as sent, and why it was not read to its end: ``length``, the cap of either form; ``unspecified``, its
-    kind.
+    kind, or a Content-Length that is too short.
 
     Raises: FetchFailedError, urllib3's errors: the body is cut or damaged, or the time is over.
     """
     cap_bytes = request.cap_bytes
     inflater = _inflater(raw, cap_bytes)
-    start = _Start(request.kinds, recorded_response(raw))
+    recorded = recorded_response(raw)
+    start = _Start(request.kinds, recorded)
     body = bytearray()
     while chunk := raw.read(min(_CHUNK_BYTES, cap_bytes + 1 - len(body)), decode_content=False):
         body += chunk
@@ -383,7 +384,7 @@ def _read_whole(raw: HTTPResponse, request: FetchRequest) -> tuple[bytes, str | 
             return bytes(body), "length"
     if inflater:
         inflater.finish()
-    return bytes(body), None
+    return bytes(body), "unspecified" if recorded.is_longer else None
 
 
 class _Start:

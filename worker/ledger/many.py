@@ -1,4 +1,7 @@
-"""Many rows written at once. Of the time that SQLAlchemy's own way takes, most goes into each row's parameters."""
+"""Many rows written at once. Of the time that SQLAlchemy's own way takes, most goes into each row's parameters.
+
+Values are what their columns hold, but no bytes; None is NULL.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ def update_many(connection: Connection, table: sa.Table, rows: Sequence[Mapping[
 
 
 class _Rows(sa.types.TypeDecorator[Sequence[Mapping[str, Any]]]):
-    """One JSON document. None is NULL, also of a column that keeps JSON; no value is bytes."""
+    """One JSON document; what a column keeps as JSON is a part of it."""
 
     impl = sa.JSON
     cache_ok = True

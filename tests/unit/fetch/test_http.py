@@ -25,6 +25,7 @@ from worker.fetch.http import MAX_HOPS, Fetcher, FetchRequest, RedirectStopped
 from worker.fetch.trouble import FetchFailedError
 from worker.model import Exchange
 
+OK = b"HTTP/1.1 200 OK\r\n"
 CAP = 100_000
 
 
@@ -176,6 +177,23 @@ def test_bytes_beyond_the_declared_length_are_not_taken_for_the_next_answer(site
     assert site.dial_count == 2
 
 
+@pytest.mark.parametrize(
+    ("answer", "truncated"),
+    [
+        pytest.param(OK + b"Content-Length: 5\r\n\r\nhello, world", "unspecified", id="Content-Length shorter than the body"),
+        pytest.param(OK + b"Content-Length: 5\r\n\r\nhello\r\n", None, id="an empty line behind"),
+        pytest.param(OK + b"Content-Length: 5\r\n\r\nhello", None, id="the right length"),
+        pytest.param(OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\nx", None, id="behind chunks"),
+    ],
+)  # fmt: skip
+def test_a_body_longer_than_its_declared_length_is_marked(
+    site: Any, fetcher: Fetcher, answer: bytes, truncated: str | None
+) -> None:
+    site.pages["/a"] = answer
+    final = get(fetcher, site.url("/a")).final
+    assert (final.body, final.truncated) == (b"hello", truncated)
+
+
 def test_proxies_of_the_environment_are_ignored(site: Any, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
@@ -240,7 +258,6 @@ def test_error_body_that_breaks_off_does_not_hide_the_status(site: Any, fetcher:
 
 # ---------------------------------------------------------------- answers that are none
 
-OK = b"HTTP/1.1 200 OK\r\n"
 PACKED = gzip.compress(bytes(range(256)) * 40)
 
 
