@@ -87,6 +87,7 @@ class SiteProfile:
 class Chosen:
     """What a profile points at in one page. The elements are the page's own; whoever has to change them copies them."""
 
+    profile: str  # its name
     areas: tuple[lxml.html.HtmlElement, ...]  # in document order, none within another
     dropped: frozenset[lxml.html.HtmlElement]  # what within them is not of the article
     title: str | None = None
@@ -121,7 +122,7 @@ def choose(profile: SiteProfile, root: lxml.html.HtmlElement) -> Chosen | None:
 
     It does not when nothing is where the article should be, or when far more running text stands elsewhere.
     """
-    return next((chosen for layout in profile.layouts if (chosen := _by_layout(layout, root))), None)
+    return next((chosen for layout in profile.layouts if (chosen := _by_layout(profile.name, layout, root))), None)
 
 
 def copied_areas(chosen: Chosen) -> list[lxml.html.HtmlElement]:
@@ -138,7 +139,7 @@ def _copied(area: lxml.html.HtmlElement, dropped: frozenset[lxml.html.HtmlElemen
     return twin
 
 
-def _by_layout(layout: Layout, root: lxml.html.HtmlElement) -> Chosen | None:
+def _by_layout(name: str, layout: Layout, root: lxml.html.HtmlElement) -> Chosen | None:
     found, inside = _outermost(elements_at(layout.body, root))
     if not found or len(found) > MAX_AREAS:
         return None
@@ -149,6 +150,7 @@ def _by_layout(layout: Layout, root: lxml.html.HtmlElement) -> Chosen | None:
         return None
     pictures = elements_at(layout.picture, root) if layout.picture else []
     return Chosen(
+        profile=name,
         areas=areas,
         dropped=frozenset(dropped),
         title=next(_said(layout.title, root), None),

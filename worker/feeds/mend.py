@@ -311,6 +311,15 @@ def _spans(text: str, named: str) -> list[tuple[int, int]] | None:
     return spans
 
 
+def items_behind(text: str, root: str) -> int:
+    """How many items stand behind the end of the root element, with whose tag the text begins."""
+    end = re.match(r"<[^<>]*/>", text) or re.search(rf"</(?:[\w.-]{{0,40}}:)?{root}\s*>", text, re.IGNORECASE)
+    if end is None:
+        return 0
+    tag = re.compile(rf"<(?:[A-Za-z_][\w.-]{{0,40}}:)?(?:{items_named(root)})(?=[\s/>])", re.IGNORECASE)
+    return sum(1 for _ in tag.finditer(text, end.end()))
+
+
 def without_depth(text: str, deepest: int) -> str:
     """Mended text in which no item's elements nest deeper than ``deepest``: one that does ends libxml2's reading.
 

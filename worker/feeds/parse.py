@@ -21,6 +21,7 @@ from worker.feeds.mend import (
     declared_entities,
     ends_in_an_item,
     html_escaped,
+    items_behind,
     items_named,
     mended,
     newest_only,
@@ -60,7 +61,8 @@ def parse_feed(
         max_entries: Of more than these the newest are taken (by their dates, else the first), the others counted.
         now: Dates in the future are clamped to it.
 
-    Returns: The feed. Its warnings tell how it was decoded where labels did not say, and of impossible dates.
+    Returns: The feed. Its warnings tell how it was decoded where labels did not say, of impossible dates, and of items
+        behind the document's end.
     Raises: QuarantineError: ``not-a-feed`` (naming what it is instead), ``feed-too-large``, ``too-many-attributes``.
     """
     body, is_cut = _inflated(body) if body.startswith(_GZIP) else (body, False)
@@ -87,8 +89,10 @@ def parse_feed(
     most_tags = max(MAX_TAGS, TAGS_OF_AN_ITEM * max_entries)
     if text.count("<") > most_tags or text.count("&") > MAX_REFERENCES:
         raise QuarantineError("feed-too-large", f"over the limit of {most_tags} tags or {MAX_REFERENCES} references")
-    root, damaged = _tree(text, entities)
+    root, damaged, has_more = _tree(text, entities)
     damaged = damaged or is_cut
+    if has_more and (unread := items_behind(text, kind)):
+        reading = (*reading, f"document: {unread} items behind its end, not read")
     read = sitemap.read if kind in {"urlset", "sitemapindex"} else xmlfeed.read
     feed = read(
         root,
@@ -144,8 +148,10 @@ def _json(text: str, *, url: str, max_entries: int, now: datetime, warnings: tup
     return jsonfeed.read(document, url=url, max_entries=max_entries, now=now, warnings=warnings)
 
 
-def _tree(text: str, entities: Mapping[str, str]) -> tuple[etree._Element, bool]:
-    """The root element, and whether the document was cut or broken in a way that may have cost content."""
+def _tree(text: str, entities: Mapping[str, str]) -> tuple[etree._Element, bool, bool]:
+    """The root element; whether the document was cut or broken in a way that may have cost content; and whether
+    something stands behind its end.
+    """
     may_read_again = text.count("<") <= MAX_TAGS_AGAIN
     whole = mended(text, entities, numbered=not may_read_again)
     root, log = _parsed(whole.text)
@@ -158,7 +164,8 @@ def _tree(text: str, entities: Mapping[str, str]) -> tuple[etree._Element, bool]
         root, log = _parsed(text)
     if may_read_again and _met(log, etree.ErrorTypes.ERR_RESOURCE_LIMIT):
         root, _ = _parsed(without_depth(text, DEEPEST))
-    return root, whole.damaged or any(entry.type not in _HARMLESS for entry in log)
+    damaged = whole.damaged or any(entry.type not in _HARMLESS for entry in log)
+    return root, damaged, any(entry.type in _BEHIND for entry in log)
 
 
 def _met(log: list[etree._LogEntry], error: int) -> bool:
@@ -195,6 +202,9 @@ _WELL_FORMED = frozenset(
         etree.ErrorTypes.WAR_NS_URI_RELATIVE,
         etree.ErrorTypes.ERR_DOCUMENT_END,
     }
+)
+_BEHIND = frozenset(  # something after the root; its own XML declaration, if that begins it
+    {etree.ErrorTypes.ERR_DOCUMENT_END, etree.ErrorTypes.ERR_RESERVED_XML_NAME}
 )
 _HARMLESS = _WELL_FORMED | {  # nothing that matters here is lost: an attribute twice
     etree.ErrorTypes.NS_ERR_ATTRIBUTE_REDEFINED,

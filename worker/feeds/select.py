@@ -229,7 +229,7 @@ def select_new(
         else:
             seen = replace(seen, skipped=same.skipped)
         noted.append(seen)
-        memory.keep(_sighting_of(seen))
+        memory.keep(sighting_of(seen))
     if is_first and first_poll != "all":
         new = newest_first(new)[: 0 if first_poll == "none" else int(first_poll)]
         wanted = {seen.article_id for seen in new}
@@ -307,7 +307,8 @@ class _Memory:
         return self._guid_dates.get((keys.guid_key, heading, date))
 
 
-def _sighting_of(seen: Seen) -> KnownSighting:
+def sighting_of(seen: Seen) -> KnownSighting:
+    """What is remembered of an entry."""
     return KnownSighting(
         entry_key=seen.keys.entry_key,
         guid_key=seen.keys.guid_key,

@@ -701,6 +701,24 @@ def test_the_number_of_no_character_in_html_is_what_html_reads(number: str) -> N
     )
 
 
+@pytest.mark.parametrize(
+    ("body", "titles", "warnings"),
+    [
+        pytest.param(rss(item(1)) + rss(item(2) + item(3)), ["Title 1"], 2, id="a second feed"),
+        pytest.param(rss(item(1)) + item(2), ["Title 1"], 1, id="an item"),
+        pytest.param("<rss/>" + rss(item(1)), [], 1, id="a feed behind an empty one"),
+        pytest.param(f"<a:feed xmlns:a='http://www.w3.org/2005/Atom'/><entry>{'<title/>' * 3}</entry>", [], 1, id="an entry"),
+        pytest.param(rss(item(1) + "<?xml version='1.0'?>" + item(2)), ["Title 1", "Title 2"], 0, id="a declaration inside"),
+        pytest.param(rss(item(1)) + "<p>Generated in 1 s</p> --> &", ["Title 1"], 0, id="mere junk"),
+        pytest.param(rss(item(1)) + "<!-- <item/> --> \n<?item <item/>?>", ["Title 1"], 0, id="nothing"),
+    ],
+)  # fmt: skip
+def test_items_behind_the_end_are_told_not_dropped_without_a_word(body: str, titles: list[str], warnings: int) -> None:
+    feed = parse(body)
+    assert [entry.title for entry in feed.entries] == titles
+    assert feed.warnings == ((f"document: {warnings} items behind its end, not read",) if warnings else ())
+
+
 FLOODS = {
     "tags": "<a",
     "angle brackets": "<",

@@ -40,7 +40,7 @@ from tests.newsserver import Answer, NewsServer
 from tests.unit.stages.conftest import Line
 from worker.errors import QuarantineError
 from worker.feeds.parse import parse_feed
-from worker.feeds.select import EntryKeys, KnownSighting, Seen, keys_of, select_new
+from worker.feeds.select import EntryKeys, KnownSighting, keys_of, select_new, sighting_of
 from worker.model import Entry
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -67,7 +67,7 @@ class Memory:
             list(zip(entries, names, strict=True)), known=known, first_poll="all", is_first=not shown
         )
         for seen in selection.sightings:
-            shown.setdefault(seen.keys.entry_key, _sighting_of(seen))
+            shown.setdefault(seen.keys.entry_key, sighting_of(seen))
             if seen.also_known_as is not None:
                 self.aliases.setdefault(seen.also_known_as, seen.article_id)
         made = [seen for seen in selection.new if seen.article_id not in self.articles | self.aliases.keys()]
@@ -83,19 +83,6 @@ class Memory:
         return [
             one for one in shown.values() if one.entry_key in keys or one.guid_key in guids or one.fingerprint in texts
         ]
-
-
-def _sighting_of(seen: Seen) -> KnownSighting:
-    return KnownSighting(
-        entry_key=seen.keys.entry_key,
-        guid_key=seen.keys.guid_key,
-        fingerprint=seen.keys.fingerprint,
-        article_id=seen.article_id,
-        title=seen.entry.title,
-        published_at=seen.entry.published_at,
-        url=seen.entry.url,
-        skipped=seen.skipped,
-    )
 
 
 # ---------------------------------------------------------------- a publisher, and what it may do between two polls
