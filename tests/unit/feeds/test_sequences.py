@@ -389,10 +389,13 @@ def test_a_feed_of_thousands_takes_linear_time_and_little_memory(
     entries = [entry for _, entry in publisher.lists("feed")]
     costs = []
     for count in (400, 4_000):
-        began, memory = time.process_time(), Memory()
-        for _ in range(2):
-            memory.poll("feed", entries[:count])
-        costs.append(time.process_time() - began)
+        took = []
+        for _ in range(3):  # the best counts: others may have the processor's caches
+            began, memory = time.process_time(), Memory()
+            for _ in range(2):
+                memory.poll("feed", entries[:count])
+            took.append(time.process_time() - began)
+        costs.append(min(took))
     assert costs[1] < 30 * costs[0]
     tracemalloc.start()
     keys_of(entries[:500], "feed")
