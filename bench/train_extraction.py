@@ -15,16 +15,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import urlsplit
-from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 from catboost import CatBoostClassifier
 from rich.console import Console
 
-from bench.extraction_pages import RECORDED, GoldPage, recorded
+from bench.extraction_pages import FOLDS, RECORDED, GoldPage, fold_of, recorded
 from bench.extraction_scores import page_score, text_score
 from worker.extract.article import said_of
 from worker.extract.document import Document, read_document
@@ -35,7 +34,6 @@ from worker.extract.scorer import CONTENT_FROM, DEK_FROM
 
 MODEL = Path(__file__).parents[1] / "worker" / "extract" / "model.json"
 FOLDERS = {"fundus": 1.5, "wcxb": 1.0}  # with the weight of a page of each
-FOLDS = 5
 BODY_TREES, DEK_TREES, DEPTH = 300, 100, 6
 _WORDS = re.compile(r"\w+")
 SHINGLE = 4
@@ -88,13 +86,7 @@ def lesson(gold: GoldPage) -> Lesson | None:
     words = np.array([leaf.text.count(" ") + 1 for leaf in page.rows], dtype=np.float64)
     whole = max(float(words[(body + dek) > 0].sum()), 60.0)
     weight = (np.minimum(words / whole, 0.5) * 100 + 0.15) * FOLDERS[gold.folder]
-    return Lesson(gold, fold_of(gold), said, page, body, dek, weight)
-
-
-def fold_of(gold: GoldPage) -> int:
-    """By the host's last two labels, so that a site's pages are all on one side."""
-    host = urlsplit(gold.url or "").hostname or gold.id
-    return crc32(".".join(host.split(".")[-2:]).encode()) % FOLDS
+    return Lesson(gold, fold_of(gold.url), said, page, body, dek, weight)
 
 
 def matches(rows: Sequence[Leaf], answer: str) -> list[int]:
@@ -264,6 +256,7 @@ def written(model: CatBoostClassifier, scratch: Path) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.train_extraction", description=__doc__)
     parser.add_argument("--try", dest="is_trial", action="store_true", help="report each fifth of the hosts")
+    parser.add_argument("--folds", type=Path, help="folder for a model of each fold: bench.extraction --models")
     arguments = parser.parse_args()
     console = Console(stderr=True)
     if not RECORDED.is_dir():
@@ -281,22 +274,28 @@ def main() -> int:
         for line in trial(lessons, console):
             print(line)
         return 0
+    if arguments.folds is not None:
+        for fold in range(FOLDS):
+            console.print(f"trees {fold + 1} of {FOLDS}")
+            others = [one for one in lessons if one.fold != fold]
+            (arguments.folds / f"fold-{fold}.json").write_text(as_text(learnt(others, names)), "utf-8")
+        return 0
     console.print("trees")
-    known = vocabulary(lessons)
-    scratch = MODEL.with_suffix(".scratch")
-    model = {
-        "features": names,
-        "tokens": known.tokens,
-        "words": known.words,
-        "trees": {
-            "body": written(fitted(lessons, "body", BODY_TREES), scratch),
-            "dek": written(fitted(lessons, "dek", DEK_TREES), scratch),
-        },
-    }
-    scratch.unlink()
-    MODEL.write_text(as_text(model), "utf-8")
+    MODEL.write_text(as_text(learnt(lessons, names)), "utf-8")
     console.print(f"{MODEL}: {MODEL.stat().st_size / 1024:.0f} KiB")
     return 0
+
+
+def learnt(lessons: Sequence[Lesson], names: Sequence[str]) -> dict[str, Any]:
+    """A model in our own form, of lessons whose matrices were counted out of fold."""
+    known = vocabulary(lessons)
+    with TemporaryDirectory() as folder:
+        scratch = Path(folder) / "trees.json"
+        trees = {
+            kind: written(fitted(lessons, kind, count), scratch)
+            for kind, count in (("body", BODY_TREES), ("dek", DEK_TREES))
+        }
+    return {"features": list(names), "tokens": known.tokens, "words": known.words, "trees": trees}
 
 
 def as_text(model: Mapping[str, Any]) -> str:

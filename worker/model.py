@@ -228,15 +228,16 @@ class Extraction:
 class ArticleRecord:
     """What was read out of one page (or feed item). Field names are those of the message.
 
-    ``not_article`` names why this is no article (``soft-404``, ``consent-wall``, ``challenge``, ``login``, ``index``,
-    ``video``, ``empty``, ``too-large``, ``too-deep``, ``too-many-attributes``, ``unsupported-type``; ``failed``: a bug
-    of ours); then the other fields hold whatever could be read.
+    ``not_article`` names why this is no article (``soft-404``, ``error-page``, ``consent-wall``, ``challenge``,
+    ``login``, ``paywall``, ``geo-blocked``, ``age-gate``, ``needs-script``, ``index``, ``video``, ``empty``,
+    ``too-large``, ``too-deep``, ``too-many-attributes``, ``unsupported-type``; ``failed``: a bug of ours); then the
+    other fields hold whatever could be read.
     """
 
     title: str | None
     authors: tuple[str, ...] = ()
     published_at: datetime | None = None  # aware, in the zone it was written in; of a bare day its beginning
-    published_from: str | None = None  # feed-body, json-ld, meta, time, text, url, script, feed
+    published_from: str | None = None  # feed-body, profile, json-ld, meta, time, text, url, script, feed
     modified_at: datetime | None = None
     language: str | None = None  # BCP 47 primary tag, lower case, region kept when declared
     section: str | None = None

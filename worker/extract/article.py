@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
 
@@ -14,12 +14,14 @@ from worker.extract.body import Body, read_body
 from worker.extract.document import Document, Headers, read_document
 from worker.extract.features import Said
 from worker.extract.feedtext import UNKNOWN, FeedText, Fulltext, Habit, is_whole, page_says, read_feed_text
-from worker.extract.image import feed_candidates
+from worker.extract.image import candidate, feed_candidates, largest_source
 from worker.extract.language import language_of
 from worker.extract.lead import lead_pictures
 from worker.extract.leaves import FOOTER, HEADER, HIDDEN, MAX_TEXT, NAV, Leaves, read_leaves
 from worker.extract.metadata import Metadata, read_metadata
+from worker.extract.moments import moment
 from worker.extract.names import author_names
+from worker.extract.profiles import Chosen, choose, profile_of
 from worker.extract.quality import confidence_of, not_article_reason
 from worker.extract.render import to_html, to_markdown, to_text
 from worker.extract.sites import NOTHING_KNOWN, Furniture, PageLines
@@ -116,8 +118,11 @@ def read_article(
             return Reading(record=_record(entry, feed_text=feed_text, warnings=refused))
         return Reading(record=_record(entry, feed_text=feed_text, not_article=document))
     leaves = read_leaves(document.root)
-    metadata = read_metadata(document, entry, leaves)
-    body = read_body(document, metadata, leaves, said_of(metadata, entry), furniture)
+    declared = read_metadata(document, entry, leaves)
+    profile = profile_of(document.url, declared.published_on)
+    chosen = choose(profile, document.root) if profile else None
+    metadata = _as_profiled(declared, chosen, document.base_url) if chosen else declared
+    body = read_body(document, metadata, leaves, said_of(metadata, entry), furniture=furniture, chosen=chosen)
     reason = not_article_reason(document, metadata, text=body.text or _shown(leaves), words=body.words)
     is_teaser = bool(metadata.paywalled) and body.words < PARTIAL_BELOW
     page_text = body.text if reason is None and not is_teaser else None
@@ -141,6 +146,22 @@ def read_article(
             not_article=reason,
         )
     return Reading(record=record, feed_was_whole=verdict, lines=body.lines)
+
+
+def _as_profiled(metadata: Metadata, chosen: Chosen, base_url: str | None) -> Metadata:
+    """What the site's profile points at counts before what the page declares."""
+    at = moment(chosen.published)
+    source = largest_source(chosen.picture, base_url) if chosen.picture is not None else None
+    picture = candidate(source.url, base_url, "profile", caption=chosen.caption) if source else None
+    return replace(
+        metadata,
+        title=chosen.title or metadata.title,
+        authors=author_names(chosen.authors) or metadata.authors,
+        published_at=at or metadata.published_at,
+        published_on=at.date() if at else metadata.published_on,
+        published_from="profile" if at else metadata.published_from,
+        images=(picture, *metadata.images) if picture else metadata.images,
+    )
 
 
 def _shown(leaves: Leaves) -> str:

@@ -15,7 +15,7 @@ from worker.extract.features import Said, name_tokens
 from worker.extract.image import is_junk
 from worker.extract.leaves import ASIDE, FOOTER, HIDDEN, NAV, Leaf, Leaves
 from worker.extract.metadata import Metadata
-from worker.extract.profiles import SiteProfile, choose, copied_areas, profile_of
+from worker.extract.profiles import Chosen, copied_areas
 from worker.extract.render import to_text
 from worker.extract.scorer import CONTENT_FROM, DEK_FROM, Scored, score
 from worker.extract.sites import (
@@ -32,6 +32,8 @@ from worker.extract.title import folded
 from worker.text import clean_line, word_count
 from worker.urls import picture_key
 
+STATED_SURENESS = 0.96  # of an articleBody: it may be cut short, and says nothing of headings and lists
+AREA_SURENESS = 0.9  # of a main area that was taken as it stands
 MIN_BODY_WORDS = 50  # of a JSON-LD articleBody: shorter ones are teasers
 LESS_THAN = 0.6  # of its words: then the elements hold less than the article
 MIN_AREA_WORDS = 150  # of a main area of which nothing was taken: less may be a teaser, a form, a list
@@ -49,14 +51,20 @@ class Body:
     words: int
     method: str  # page:<profile>, page:leaves, page:main-area, page:json-ld
     dek: str | None = None  # the line between title and text, where the page shows one; it is not part of the text
-    sureness: float | None = None  # F1 to expect of the choice of leaves, in [0, 1]; None: nothing was weighed
+    sureness: float | None = None  # F1 to expect of what was chosen, in [0, 1]; None: a site's profile chose
     span: range | None = None  # from the first to the last leaf taken, in the page's leaves
     lines: PageLines = field(default_factory=PageLines)  # for the memory of the site, before its furniture was cut
     cut: tuple[int, ...] = ()  # keys of the furniture that was cut
 
 
 def read_body(
-    document: Document, metadata: Metadata, leaves: Leaves, said: Said, furniture: Furniture = NOTHING_KNOWN
+    document: Document,
+    metadata: Metadata,
+    leaves: Leaves,
+    said: Said,
+    *,
+    furniture: Furniture = NOTHING_KNOWN,
+    chosen: Chosen | None = None,
 ) -> Body:
     """The site's profile where it fits, else the leaves that score; JSON-LD where the elements hold less.
 
@@ -66,9 +74,9 @@ def read_body(
         leaves: Of the document's tree.
         said: What page and feed say the article says.
         furniture: What the site's other pages taught.
+        chosen: What the site's profile points at, where the page looks like it.
     """
-    profile = profile_of(document.url, metadata.published_on)
-    body = _by_profile(document, profile) if profile else None
+    body = _as_chosen(document, chosen) if chosen else None
     if body is None:
         body = _by_score(document, leaves, said, furniture)
         if not body.words:
@@ -80,16 +88,15 @@ def read_body(
     return _without_repeats(body, metadata.title)
 
 
-def _made(blocks: list[Block], method: str) -> Body:
+def _made(blocks: list[Block], method: str, sureness: float | None = None) -> Body:
     text = to_text(blocks)
-    return Body(blocks=tuple(blocks), text=text, words=word_count(text), method=method)
+    return Body(blocks=tuple(blocks), text=text, words=word_count(text), method=method, sureness=sureness)
 
 
-def _by_profile(document: Document, profile: SiteProfile) -> Body | None:
-    """The profile's elements, in order; None when the page does not look like it or they hold no text."""
-    chosen = choose(profile, document.root)
-    areas = copied_areas(chosen) if chosen else []
-    body = _made([block for one in areas for block in read_blocks(one, document.base_url)], f"page:{profile.name}")
+def _as_chosen(document: Document, chosen: Chosen) -> Body | None:
+    """The profile's elements, in order; None when they hold no text."""
+    blocks = [block for one in copied_areas(chosen) for block in read_blocks(one, document.base_url)]
+    body = _made(blocks, f"page:{chosen.profile}")
     return body if body.words else None
 
 
@@ -235,7 +242,8 @@ def _main_area(document: Document) -> Body:
     """All text of the first main area that there is, without weighing one part against another."""
     areas = (document.root.find(path) for path in _MAIN_AREAS)
     area = next((one for one in areas if one is not None), None)
-    return _made(read_blocks(area, document.base_url) if area is not None else [], "page:main-area")
+    blocks = read_blocks(area, document.base_url) if area is not None else []
+    return _made(blocks, "page:main-area", AREA_SURENESS)
 
 
 def _stated(article_body: str | None) -> Body | None:
@@ -244,7 +252,9 @@ def _stated(article_body: str | None) -> Body | None:
         return None
     source = article_body if "</p>" in article_body.lower() else article_body.replace("\n", "<br><br>")
     root = parse_html(f"<html><body>{source}</body></html>")
-    return _made(read_blocks(root, None), "page:json-ld") if isinstance(root, lxml.html.HtmlElement) else None
+    if not isinstance(root, lxml.html.HtmlElement):
+        return None
+    return _made(read_blocks(root, None), "page:json-ld", STATED_SURENESS)
 
 
 def _without_repeats(body: Body, title: str | None) -> Body:

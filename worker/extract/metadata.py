@@ -19,13 +19,10 @@ from worker.extract.jsonld import JsonLd, read_jsonld
 from worker.extract.language import language_tag
 from worker.extract.leaves import Box, Leaves, read_leaves
 from worker.extract.meta import Meta, read_meta
-from worker.extract.names import author_names
 from worker.extract.title import plain, read_title, site_of
 from worker.model import Entry, ImageCandidate
 from worker.text import clean_line
 from worker.urls import gate_key, usable_url
-
-__all__ = ["Metadata", "author_names", "read_metadata"]
 
 MAX_TAGS = 40
 MAX_SUMMARY = 2_000
@@ -50,7 +47,7 @@ class Metadata:
     authors: tuple[str, ...] = ()
     published_at: datetime | None = None  # known only where the page writes time and zone
     published_on: date | None = None  # the day as the page writes it, in its own zone
-    published_from: str | None = None  # json-ld, meta, time, text, url, script: what named the moment, else the day
+    published_from: str | None = None  # profile, json-ld, meta, time, text, url, script: what named moment or day
     modified_at: datetime | None = None
     modified_on: date | None = None
     languages: tuple[str, ...] = ()  # declared, most trusted first

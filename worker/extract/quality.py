@@ -186,7 +186,7 @@ def confidence_of(
 
     Where leaves were weighed: how often a choice that promises such an F1 reaches 0.9, of pages of sites that taught
     the model nothing; a little less for a page that does not declare itself an article, or is undated. Where nothing
-    was weighed (a site's profile, JSON-LD, the feed's text) length counts most. Each takes something off a short text,
+    is promised (a site's profile, the feed's text) length counts most. Each takes something off a short text,
     and for each warning.
 
     Args:
@@ -195,7 +195,7 @@ def confidence_of(
         is_feed: The text is the feed's own.
         published: Its date is known.
         warnings: How many there are.
-        sureness: The F1 that the leaves' probabilities promise; None when none were weighed.
+        sureness: The F1 that the leaves' probabilities promise; None when nothing is promised.
     """
     if not words:
         return 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import time
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import lxml.html
@@ -345,3 +345,18 @@ def test_a_recorded_page_of_the_bbc_before_2021_looks_like_its_profile(shared: P
     read, wanted = set(record.text.split()), set(gold["text"].split())
     assert len(read & wanted) > 0.97 * len(read)
     assert "Share" not in read
+
+
+def test_what_a_profile_points_at_counts_before_what_the_page_declares(monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = 'body = ["#a"]\ntitle = [".t"]\nauthor = [".by"]\npublished = ["time"]\npicture = ["#lead img"]\ncaption = ["#lead p"]'
+    monkeypatch.setitem(PROFILES, "x.example", profile(f"[[layout]]\n{layout}"))
+    html = (
+        "<html><head><title>x</title><meta property=og:title content=Wrong><meta name=author content='Not Me'></head><body>"
+        "<b class=t>Harbour opens</b><i class=by>By Ada Lind</i><time datetime='2024-05-02T08:30:00Z'>2 May</time>"
+        f"<div id=lead><img src=/lead.jpg width=900 height=600><p>A ship</p></div><div id=a>{TEXT}</div></body></html>"
+    )
+    record = extract_article(html.encode(), "https://x.example/a")
+    assert (record.title, record.authors) == ("Harbour opens", ("Ada Lind",))
+    assert (record.published_at, record.published_from) == (datetime(2024, 5, 2, 8, 30, tzinfo=UTC), "profile")
+    assert record.image is not None
+    assert (record.image.url, record.image.caption) == ("https://x.example/lead.jpg", "A ship")
