@@ -182,7 +182,7 @@ def test_confidence_grows_with_evidence() -> None:
     bare = extract_article(f"<article><p>{SENTENCE}</p></article>".encode(), URL).extraction.confidence
     head = '<script type="application/ld+json">{"@type":"NewsArticle","headline":"H","datePublished":"2024-05-02T08:30:00Z"}</script>'
     full = extract_article(
-        f"{head}<article>{f'<p>{SENTENCE * 3}</p>' * 9}</article>".encode(), URL
+        f"{head}<article>{''.join(f'<p>{number}. {SENTENCE * 3}</p>' for number in range(9))}</article>".encode(), URL
     ).extraction.confidence
     assert 0 < bare < full <= 1
 
