@@ -37,9 +37,10 @@ LINKED: Final = 1 << 14  # the block stands inside of a link
 DEFINITION: Final = 1 << 15
 FLAGS: Final = 16
 
+# Not <head>: where a page writes no <body>, as it may, libxml2 leaves an <article> in it.
 SKIPPED = frozenset((
     "script", "style", "noscript", "template", "iframe", "object", "embed", "applet", "svg", "math", "canvas",
-    "audio", "video", "map", "head", "title", "meta", "link", "base", "button", "input", "select", "option",
+    "audio", "video", "map", "title", "meta", "link", "base", "button", "input", "select", "option",
     "textarea", "dialog", "datalist", "progress", "meter", "frameset", "noframes",
 ))  # fmt: skip
 _BLOCK_FLAGS = {
@@ -48,7 +49,7 @@ _BLOCK_FLAGS = {
     "ol": LIST, "blockquote": QUOTE, "dl": DEFINITION,
 } | dict.fromkeys((
     "p", "div", "section", "address", "center", "details", "summary", "hgroup", "dt", "dd", "tbody", "thead", "tfoot",
-    "caption", "body", "html", "li", "pre", "h1", "h2", "h3", "h4", "h5", "h6", "tr", "td", "th", "hr",
+    "caption", "body", "html", "head", "li", "pre", "h1", "h2", "h3", "h4", "h5", "h6", "tr", "td", "th", "hr",
 ), 0)  # fmt: skip
 _ROLES = {"navigation": NAV, "main": MAIN, "contentinfo": FOOTER, "complementary": ASIDE, "banner": HEADER,
           "article": ARTICLE, "menu": NAV, "search": FORM, "dialog": HIDDEN}  # fmt: skip

@@ -69,6 +69,14 @@ def test_a_page_that_an_unclosed_button_swallowed_is_read() -> None:
     assert texts(html) == ["Menu", "Harbour", "It is open."]
 
 
+def test_a_page_without_a_body_tag_is_read() -> None:
+    root = parse_html(
+        "<title>Harbour</title><meta charset=utf-8><script>x()</script><article><p>It is open.</p></article>"
+    )
+    assert not isinstance(root, str)
+    assert [leaf.text for leaf in read_leaves(root)] == ["It is open."]
+
+
 @pytest.mark.parametrize(
     ("html", "flag"),
     [
